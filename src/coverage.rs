@@ -1,0 +1,177 @@
+//! What was read, what was left out by policy, what isn't there, and what could not be read: the
+//! account that stands beside the findings, because a scan that skips in silence is worse than
+//! none.
+
+use std::collections::BTreeMap;
+
+use crate::secret::Masked;
+
+/// Items and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub items: u64,
+    /// How large; 0 where nobody looked.
+    pub bytes: u64,
+}
+
+impl Tally {
+    /// Adds one item.
+    pub fn add(&mut self, bytes: u64) {
+        self.items += 1;
+        self.bytes += bytes;
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.items += other.items;
+        self.bytes += other.bytes;
+    }
+}
+
+/// Why something was not read although it was there: by policy, so no failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Excluded {
+    /// A `.gitignore` names it and git does not track it.
+    Ignored,
+    /// Inside a repository's object database: `skewer history` reads those.
+    GitObjects,
+    /// A symbolic link: its target is read where it lies, if it lies in the scanned tree.
+    SymbolicLink,
+    /// A device, socket or named pipe.
+    SpecialFile,
+    /// A glob of `skewer.toml`, or `--exclude`.
+    Glob,
+    /// A submodule: its commit is not part of this change.
+    Submodule,
+}
+
+impl Excluded {
+    /// Stable word for machine-readable reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignored => "ignored",
+            Self::GitObjects => "git_objects",
+            Self::SymbolicLink => "symbolic_link",
+            Self::SpecialFile => "special_file",
+            Self::Glob => "glob",
+            Self::Submodule => "submodule",
+        }
+    }
+
+    /// What it means, and what to do to have it read.
+    pub fn explain(self) -> &'static str {
+        match self {
+            Self::Ignored => "ignored by git (read them with --no-ignore)",
+            Self::GitObjects => "in git's object database",
+            Self::SymbolicLink => "symbolic links (targets are read where they lie)",
+            Self::SpecialFile => "devices, sockets or pipes",
+            Self::Glob => "excluded by your globs",
+            Self::Submodule => "submodule commits (scan the submodule itself)",
+        }
+    }
+}
+
+/// Something that should have been read and wasn't, or not to its end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Failure {
+    /// What: a path, an object.
+    pub what: Masked,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// Failures beyond this many are counted, not kept: a tree of a million unreadable files must
+/// not fill the memory.
+pub const KEPT_FAILURES: usize = 1000;
+
+/// The account of a scan. Rooms return it, `scan` adds it up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Read to the end.
+    pub read: Tally,
+    /// Left out by policy.
+    pub excluded: BTreeMap<Excluded, Tally>,
+    /// Known to be missing here (a shallow or partial clone), by what it is.
+    pub absent: BTreeMap<&'static str, u64>,
+    /// The failures that were kept, see [`KEPT_FAILURES`].
+    pub failures: Vec<Failure>,
+    /// How many failures there were.
+    pub failed: u64,
+    /// Failures that the user acknowledged beforehand: named, but they don't fail the run.
+    pub accepted: Vec<Failure>,
+    /// Whether the run was cut short by the user.
+    pub interrupted: bool,
+}
+
+impl Coverage {
+    /// Counts something left out by policy.
+    pub fn exclude(&mut self, why: Excluded, bytes: u64) {
+        self.excluded.entry(why).or_default().add(bytes);
+    }
+
+    /// Counts something that could not be read.
+    pub fn fail(&mut self, what: Masked, why: impl Into<String>) {
+        self.failed += 1;
+        if self.failures.len() < KEPT_FAILURES {
+            self.failures.push(Failure {
+                what,
+                why: why.into(),
+            });
+        }
+    }
+
+    /// How many items were left out for this reason.
+    pub fn excluded_items(&self, why: Excluded) -> u64 {
+        self.excluded.get(&why).map_or(0, |tally| tally.items)
+    }
+
+    /// Whether everything that should have been read was read.
+    pub fn is_complete(&self) -> bool {
+        self.failed == 0 && !self.interrupted
+    }
+
+    /// Adds another account to this one.
+    pub fn merge(&mut self, other: Self) {
+        self.read.merge(other.read);
+        for (why, tally) in other.excluded {
+            self.excluded.entry(why).or_default().merge(tally);
+        }
+        for (what, count) in other.absent {
+            *self.absent.entry(what).or_default() += count;
+        }
+        let room = KEPT_FAILURES.saturating_sub(self.failures.len());
+        self.failures.extend(other.failures.into_iter().take(room));
+        self.failed += other.failed;
+        self.accepted.extend(other.accepted);
+        self.interrupted |= other.interrupted;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_add_up_and_failures_stay_bounded() {
+        let mut all = Coverage::default();
+        for part in 0..3 {
+            let mut one = Coverage::default();
+            one.read.add(10);
+            one.exclude(Excluded::Ignored, 0);
+            for n in 0..600 {
+                one.fail(Masked::vouched(format!("{part}/{n}")), "gone");
+            }
+            all.merge(one);
+        }
+        assert_eq!(
+            all.read,
+            Tally {
+                items: 3,
+                bytes: 30
+            }
+        );
+        assert_eq!(all.excluded_items(Excluded::Ignored), 3);
+        assert_eq!((all.failed, all.failures.len()), (1800, KEPT_FAILURES));
+        assert!(!all.is_complete());
+    }
+}

@@ -1,0 +1,228 @@
+//! What was found, and where: the words that every room and every report share.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::secret::{Fingerprint, Masked, Secret};
+
+/// How bad it is if this key is in strangers' hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth a look.
+    Low,
+    /// A credential that is short-lived or narrow.
+    Medium,
+    /// A credential that costs money.
+    High,
+    /// A credential that makes or deletes others.
+    Critical,
+}
+
+impl Severity {
+    /// The word used in rules and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// How sure the matcher is that these bytes are a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// The shape fits, but not a length that was seen before: perhaps cut, perhaps new.
+    Low,
+    /// A known length; the structure check has nothing to say, or the context speaks for it.
+    Medium,
+    /// A known length, and the structure check holds where there is one.
+    High,
+}
+
+impl Confidence {
+    /// The word used in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// What a report says of a rule: the part of it that a finding carries along.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RuleInfo {
+    /// Stable id, such as `openai-project`.
+    pub id: String,
+    /// One line for people.
+    pub title: String,
+    /// The kind of credential, such as `service_account`.
+    pub kind: String,
+    /// How bad a leak is.
+    pub severity: Severity,
+    /// What to do about it, in a sentence or two.
+    pub remedy: String,
+}
+
+/// A path as it was read and as it may be shown (a file's name can hold a key).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShownPath {
+    raw: PathBuf,
+    shown: Masked,
+}
+
+impl ShownPath {
+    /// `shown` is `raw` after redaction.
+    pub fn new(raw: PathBuf, shown: Masked) -> Self {
+        Self { raw, shown }
+    }
+
+    /// The path itself, for opening and for comparing with globs; never for printing.
+    pub fn raw(&self) -> &Path {
+        &self.raw
+    }
+
+    /// The path for people.
+    pub fn shown(&self) -> &Masked {
+        &self.shown
+    }
+}
+
+impl fmt::Debug for ShownPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.shown, f)
+    }
+}
+
+/// Where the outermost bytes came from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// A file of a working tree, or one named by the user.
+    File(ShownPath),
+    /// The name of a file or directory itself holds the key.
+    FileName(ShownPath),
+    /// Standard input, or another stream, by name.
+    Stream(String),
+    /// A blob of the index.
+    Staged {
+        /// Path in the index.
+        path: ShownPath,
+        /// The blob's id, hexadecimal.
+        blob: String,
+    },
+}
+
+impl Place {
+    /// The path, where the place has one.
+    pub fn path(&self) -> Option<&ShownPath> {
+        match self {
+            Self::File(path) | Self::FileName(path) | Self::Staged { path, .. } => Some(path),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) | Self::Staged { path, .. } => path.shown.fmt(f),
+            Self::FileName(path) => write!(f, "{} (in the name itself)", path.shown),
+            Self::Stream(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Where a key is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Location {
+    /// The outermost bytes.
+    pub place: Place,
+    /// Byte offset of the key (or of its encoded form) in the place.
+    pub offset: u64,
+    /// Length in bytes there; longer than the key if it is encoded.
+    pub length: u64,
+    /// Line, from 1; lines end with a line feed.
+    pub line: u64,
+    /// Column in bytes, from 1.
+    pub column: u64,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Place::FileName(_) => write!(f, "{}", self.place),
+            _ => write!(f, "{}:{}:{}", self.place, self.line, self.column),
+        }
+    }
+}
+
+/// The line around a key, masked and cut to a readable length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// The masked text.
+    pub line: Masked,
+    /// Where the masked key stands in it, in bytes.
+    pub key: std::ops::Range<usize>,
+}
+
+/// Why a finding does not count against the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Suppression {
+    /// A marker in the key's own line.
+    Marker {
+        /// What stood there, such as `skewer:allow`.
+        marker: String,
+    },
+    /// An entry of the baseline.
+    Baseline {
+        /// The reason that was written down.
+        reason: String,
+    },
+}
+
+/// Whether a finding counts against the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It does.
+    Counts,
+    /// The change did not add it: it was there before, or only moved. A note.
+    Before,
+    /// Somebody answered for it.
+    Suppressed(Suppression),
+}
+
+/// A key at a place.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The rule that found it.
+    pub rule: Arc<RuleInfo>,
+    /// The key.
+    pub secret: Secret,
+    /// Names the key.
+    pub fingerprint: Fingerprint,
+    /// How sure the matcher is.
+    pub confidence: Confidence,
+    /// The decoders that led to it, outermost first; empty for a plain key.
+    pub decoders: Vec<&'static str>,
+    /// Where it is.
+    pub location: Location,
+    /// The line around it.
+    pub context: Context,
+    /// Whether it counts.
+    pub status: Status,
+}
+
+impl Finding {
+    /// Whether it counts against the run.
+    pub fn counts(&self) -> bool {
+        self.status == Status::Counts
+    }
+}

@@ -1,0 +1,321 @@
+//! Keys with a marker between two halves.
+//!
+//! A key is delimited by its alphabet, never by a list of what may follow. Where it is glued to
+//! more of the same alphabet (`…A_backup`, `\nsk-…`, `%3Dsk-…`), the known lengths and the
+//! structure check decide where it begins and ends.
+
+use super::reach::Reach;
+use super::{Candidate, Examiner, looks};
+use crate::finding::Confidence;
+use crate::rules::{Alphabet, Halves, LONGEST_SLUG, Prefix};
+
+/// Halves shorter than this are masked, cut or made up: nobody can use what is left.
+const SHORTEST_HALF: usize = 16;
+
+/// Halves longer than this were never seen; the longest known has 74.
+const LONGEST_HALF: usize = 120;
+
+/// How far a key's alphabet is followed on either side of the marker: the longest prefix with a
+/// name in it and the longest half.
+const LONGEST_SIDE: usize = LONGEST_HALF + LONGEST_SLUG + 16;
+
+/// All rules that share a marker: one of them classifies the key.
+pub(super) struct Family {
+    marker: Vec<u8>,
+    members: Vec<Member>,
+}
+
+struct Member {
+    rule: usize,
+    prefix: Prefix,
+    alnum_halves: Vec<Halves>,
+    halves: Vec<Halves>,
+}
+
+/// How well a beginning fits; the better one wins.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    /// A literal prefix, and a first half of a length that was not seen before.
+    Unusual,
+    /// A prefix with any name in it, and a first half of a known length.
+    Named,
+    /// A literal prefix and a first half of a known length.
+    Known,
+}
+
+struct Beginning<'f> {
+    member: &'f Member,
+    start: usize,
+    body: usize,
+    fit: Fit,
+}
+
+impl Family {
+    pub(super) fn new(marker: &str) -> Self {
+        Self {
+            marker: marker.as_bytes().to_vec(),
+            members: Vec::new(),
+        }
+    }
+
+    pub(super) fn marker(&self) -> &[u8] {
+        &self.marker
+    }
+
+    pub(super) fn add(
+        &mut self,
+        rule: usize,
+        prefixes: &[Prefix],
+        alnum_halves: &[Halves],
+        halves: &[Halves],
+    ) {
+        self.members.extend(prefixes.iter().map(|prefix| Member {
+            rule,
+            prefix: prefix.clone(),
+            alnum_halves: alnum_halves.to_vec(),
+            halves: halves.to_vec(),
+        }));
+    }
+
+    /// The best beginning in `left`, which ends where the marker starts.
+    fn beginning(&self, left: &[u8]) -> Option<Beginning<'_>> {
+        let mut best: Option<Beginning<'_>> = None;
+        for member in &self.members {
+            for start in memchr::memmem::find_iter(left, member.prefix.head().as_bytes()) {
+                let Some((body, fit)) = member.begins(left, start) else {
+                    continue;
+                };
+                // Of two that fit alike the later one has less glued to it; a longer literal
+                // says more than a shorter one at the same place.
+                let better = best
+                    .as_ref()
+                    .is_none_or(|b| (fit, start, body) > (b.fit, b.start, b.body));
+                if better {
+                    best = Some(Beginning {
+                        member,
+                        start,
+                        body,
+                        fit,
+                    });
+                }
+            }
+        }
+        best
+    }
+}
+
+impl Prefix {
+    fn head(&self) -> &str {
+        match self {
+            Self::Literal(text) => text,
+            Self::Slug(before, _) => before,
+        }
+    }
+}
+
+impl Member {
+    /// Where the first half begins if the key begins at `start`, and how well that fits.
+    fn begins(&self, left: &[u8], start: usize) -> Option<(usize, Fit)> {
+        let known = |body: usize| {
+            let half = &left[body..];
+            let of = |halves: &[Halves]| halves.iter().any(|h| h.0 == half.len());
+            of(&self.halves)
+                || (of(&self.alnum_halves) && half.iter().all(u8::is_ascii_alphanumeric))
+        };
+        let after = start + self.prefix.head().len();
+        match &self.prefix {
+            Prefix::Literal(literal) => {
+                let half = left.len() - after;
+                if known(after) {
+                    Some((after, Fit::Known))
+                } else if literal.len() > 3 && (SHORTEST_HALF..=LONGEST_HALF).contains(&half) {
+                    Some((after, Fit::Unusual))
+                } else {
+                    None
+                }
+            }
+            Prefix::Slug(_, tail) => {
+                // Only the short form has a name in it.
+                let body = self.alnum_halves.iter().find_map(|h| {
+                    let body = left.len().checked_sub(h.0)?;
+                    let slug = left.get(after..body)?.strip_suffix(tail.as_bytes())?;
+                    ((1..=LONGEST_SLUG).contains(&slug.len())
+                        && slug[0].is_ascii_alphanumeric()
+                        && known(body))
+                    .then_some(body)
+                })?;
+                Some((body, Fit::Named))
+            }
+        }
+    }
+
+    /// How long the second half is, of the `right` that follows the marker, and how sure that is.
+    fn end(&self, before: &[u8], right: &[u8], fit: Fit) -> Option<(usize, Confidence)> {
+        let holds = |end: usize| looks::ends_in_zero(before, &right[..end]);
+        let alnum = right
+            .iter()
+            .take_while(|b| Alphabet::Alnum.has(**b))
+            .count();
+        if fit != Fit::Unusual {
+            let short = self
+                .alnum_halves
+                .iter()
+                .filter(|h| h.0 == before.len() && h.1 <= alnum);
+            if let Some(short) = short.map(|h| h.1).max() {
+                // A short key that goes on in letters and digits is glued to something, or a form
+                // nobody has seen; the known length is the better guess.
+                let exact = alnum == short;
+                return Some((
+                    short,
+                    if exact {
+                        Confidence::High
+                    } else {
+                        Confidence::Medium
+                    },
+                ));
+            }
+            let long = self
+                .halves
+                .iter()
+                .filter(|h| h.0 == before.len() && h.1 <= right.len())
+                .map(|h| h.1);
+            if let Some(end) = long.clone().filter(|end| holds(*end)).max() {
+                return Some((end, Confidence::High));
+            }
+            if let Some(end) = long.max() {
+                return Some((end, Confidence::Medium));
+            }
+        }
+        if right.len() < SHORTEST_HALF {
+            return None;
+        }
+        let most = right.len().min(LONGEST_HALF);
+        if right.len() <= LONGEST_HALF && holds(right.len()) {
+            return Some((right.len(), Confidence::Medium));
+        }
+        // Glued on the right, and no known length helps: the structure check finds the end, else
+        // halves tend to be alike.
+        let glued = right.len() > before.len() + 2;
+        match (SHORTEST_HALF.max(before.len().saturating_sub(20))..=most)
+            .find(|end| glued && holds(*end))
+        {
+            Some(end) => Some((end, Confidence::Medium)),
+            None if right.len() > LONGEST_HALF => {
+                Some((before.len().clamp(SHORTEST_HALF, most), Confidence::Low))
+            }
+            None => Some((right.len(), Confidence::Low)),
+        }
+    }
+}
+
+impl Examiner for Family {
+    fn examine(&self, reach: &mut Reach<'_>, at: usize, offset: usize, found: &mut Vec<Candidate>) {
+        let Some(marker) = at.checked_sub(offset) else {
+            return;
+        };
+        let end = marker + self.marker.len();
+        if reach.slice(marker..end) != self.marker {
+            return;
+        }
+        let left = reach.run_left(marker, LONGEST_SIDE, |b| Alphabet::Base64url.has(b));
+        if marker - left < SHORTEST_HALF {
+            return;
+        }
+        let right = reach.run_right(end, LONGEST_SIDE, |b| Alphabet::Base64url.has(b));
+        if right - end < SHORTEST_HALF {
+            return;
+        }
+        let (left_run, right_run) = (reach.slice(left..marker), reach.slice(end..right));
+        let Some(Beginning {
+            member,
+            start,
+            body,
+            fit,
+        }) = self.beginning(left_run)
+        else {
+            return;
+        };
+        let before = &left_run[body..];
+        let Some((length, confidence)) = member.end(before, right_run, fit) else {
+            return;
+        };
+        let after = &right_run[..length];
+        if looks::is_placeholder(before) || looks::is_placeholder(after) {
+            return;
+        }
+        let span = left + start..end + length;
+        let key = reach.slice(span.clone()).to_vec();
+        found.push(Candidate {
+            rule: member.rule,
+            span,
+            key,
+            confidence,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::finding::Confidence;
+    use crate::matcher::Matcher;
+    use crate::rules::{Rules, Template};
+
+    /// Puts the key of `template` into `around` (at `%`) and expects exactly it to be found.
+    fn check(template: &str, around: &str) -> Confidence {
+        let matcher = Matcher::new(&Rules::built_in(), None);
+        let mut least = Confidence::High;
+        for seed in 0..25 {
+            let key = Template::parse(template).unwrap().fill(seed).key;
+            let text = around.replace('%', &key);
+            let hits = matcher.search_all(text.as_bytes());
+            assert_eq!(hits.len(), 1, "{around} {seed}");
+            assert!(
+                hits[0].secret.expose() == key.as_bytes(),
+                "{around} {seed}: {:?}",
+                hits[0]
+            );
+            least = least.min(hits[0].confidence);
+        }
+        least
+    }
+
+    const LONG: &str = "sk-proj-{long:74,74}";
+    const SHORT: &str = "sk-{alnum:20}T3BlbkFJ{alnum:20}";
+
+    #[test]
+    fn what_surrounds_a_key_is_no_part_of_it() {
+        for around in [
+            "\"%\"",
+            "(%)",
+            "%.",
+            "%,",
+            "/%/",
+            "\\n%\\n",
+            "\x1b[31m%\x1b[0m",
+            "é%é",
+            "=%\r\n",
+            "%&x=1",
+        ] {
+            assert_eq!(check(LONG, around), Confidence::High, "{around}");
+            assert_eq!(check(SHORT, around), Confidence::High, "{around}");
+        }
+    }
+
+    #[test]
+    fn known_lengths_end_a_key_that_is_glued_to_more() {
+        for around in ["%_backup", "old-%", "key_%", "%-2", "%abc123", "%_sk-"] {
+            assert!(check(LONG, around) >= Confidence::Medium, "{around}");
+        }
+        assert!(check(SHORT, "%_backup") >= Confidence::Medium);
+    }
+
+    #[test]
+    fn lengths_are_flexible_around_the_marker() {
+        assert_eq!(check("sk-proj-{long:66,66}", " % "), Confidence::Medium);
+        assert_eq!(check("sk-admin-{long:80,90}", " % "), Confidence::Medium);
+        assert_eq!(
+            check("sk-svcacct-{base64url:41}T3BlbkFJ{alnum:39}B", "\"%\""),
+            Confidence::Low
+        );
+    }
+}

@@ -1,0 +1,397 @@
+//! Bytes → anchors → candidates → keys. Pure: no input or output, nothing but the rules decides.
+//!
+//! Every byte pays for one multi-literal search ([`anchors`]); all else happens around the rare
+//! anchors and looks at no more than [`REACH`] bytes on either side.
+
+mod anchors;
+mod looks;
+mod marked;
+mod near;
+mod pattern;
+mod reach;
+mod redact;
+mod token;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+pub use self::anchors::{AnchorId, Anchors};
+use self::reach::Reach;
+pub use self::redact::Redacted;
+use crate::finding::{Confidence, RuleInfo};
+use crate::rules::{Rules, Shape};
+use crate::secret::{Fingerprint, Secret};
+
+/// No examination looks further than this many bytes before or behind its anchor. Whoever cuts
+/// input into pieces keeps that much of it at hand.
+pub const REACH: usize = 4096;
+
+/// Some bytes, and whether the blob they belong to starts and ends where they do.
+#[derive(Clone, Copy)]
+pub struct Text<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// Nothing stands before them.
+    pub starts: bool,
+    /// Nothing follows them.
+    pub ends: bool,
+}
+
+impl<'a> Text<'a> {
+    /// A whole blob.
+    pub fn whole(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            starts: true,
+            ends: true,
+        }
+    }
+}
+
+/// A key in a text.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// The rule that it satisfies.
+    pub rule: Arc<RuleInfo>,
+    /// Where it stands, in its encoded form if it is encoded.
+    pub span: Range<usize>,
+    /// The key.
+    pub secret: Secret,
+    /// Names the key.
+    pub fingerprint: Fingerprint,
+    /// How sure this is.
+    pub confidence: Confidence,
+    /// What had to be undone to read it, outermost first.
+    pub decoders: Vec<&'static str>,
+}
+
+/// What an examination looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examined {
+    /// All bytes that had a say in the outcome: where these stand again, so does the outcome.
+    pub touched: Range<usize>,
+    /// It wanted to look before the text's first byte, and the blob does not start there.
+    pub cut_left: bool,
+    /// It wanted to look behind the text's last byte, and the blob does not end there.
+    pub cut_right: bool,
+}
+
+/// A key as an examiner sees it; [`Matcher`] makes a [`Hit`] of it.
+struct Candidate {
+    rule: usize,
+    span: Range<usize>,
+    key: Vec<u8>,
+    confidence: Confidence,
+}
+
+/// One way to look at an anchor's surroundings: a file for each shape.
+trait Examiner: Send + Sync {
+    /// `at` is where the anchor stands, `offset` where the anchor lies in its literal (a marker,
+    /// a prefix).
+    fn examine(&self, reach: &mut Reach<'_>, at: usize, offset: usize, found: &mut Vec<Candidate>);
+}
+
+enum By {
+    Family(usize),
+    Single(usize),
+}
+
+#[derive(PartialEq, Eq)]
+struct Use {
+    examiner: usize,
+    offset: usize,
+}
+
+struct Known {
+    info: Arc<RuleInfo>,
+    built_in: bool,
+}
+
+/// The compiled rules. Shared by all threads; needs no scratch memory.
+pub struct Matcher {
+    anchors: Anchors,
+    /// For each anchor, who examines it.
+    uses: Vec<Vec<Use>>,
+    examiners: Vec<Box<dyn Examiner>>,
+    rules: Vec<Known>,
+    salt: Vec<u8>,
+}
+
+impl Matcher {
+    /// Compiles the rules. `salt` goes into the fingerprints of low-entropy secrets of users'
+    /// rules; without one, the rule's id alone does.
+    pub fn new(rules: &Rules, salt: Option<&[u8]>) -> Self {
+        // Rules that share a marker share one examiner, so that a key has one classification.
+        let mut families: Vec<marked::Family> = Vec::new();
+        let mut singles: Vec<Box<dyn Examiner>> = Vec::new();
+        // For each rule, its examiner and the literal that its anchors are parts of.
+        let mut examined_by = Vec::new();
+        for (index, rule) in rules.iter().enumerate() {
+            let (by, whole) = match &rule.shape {
+                Shape::Marked {
+                    marker,
+                    prefixes,
+                    alnum_halves,
+                    halves,
+                } => {
+                    let of_marker = |f: &marked::Family| f.marker() == marker.as_bytes();
+                    let family = families.iter().position(of_marker).unwrap_or_else(|| {
+                        families.push(marked::Family::new(marker));
+                        families.len() - 1
+                    });
+                    families[family].add(index, prefixes, alnum_halves, halves);
+                    (By::Family(family), marker.as_str())
+                }
+                Shape::Token {
+                    prefix,
+                    alphabet,
+                    lengths,
+                    near,
+                } => {
+                    singles.push(Box::new(token::Token::new(
+                        index, prefix, *alphabet, lengths, near,
+                    )));
+                    (By::Single(singles.len() - 1), prefix.as_str())
+                }
+                Shape::Near { names, values } => {
+                    singles.push(Box::new(near::Near::new(index, names, values)));
+                    (By::Single(singles.len() - 1), "")
+                }
+                Shape::Pattern { regex, near } => {
+                    singles.push(Box::new(pattern::Pattern::new(index, regex, near)));
+                    (By::Single(singles.len() - 1), "")
+                }
+            };
+            examined_by.push((by, whole));
+        }
+        let mut literals: Vec<Vec<u8>> = Vec::new();
+        let mut uses: Vec<Vec<Use>> = Vec::new();
+        for (rule, (by, whole)) in rules.iter().zip(examined_by) {
+            let examiner = match by {
+                By::Family(index) => index,
+                By::Single(index) => families.len() + index,
+            };
+            for anchor in &rule.anchors {
+                let slot = literals
+                    .iter()
+                    .position(|l| l == anchor.as_bytes())
+                    .unwrap_or_else(|| {
+                        literals.push(anchor.clone().into_bytes());
+                        uses.push(Vec::new());
+                        literals.len() - 1
+                    });
+                let used = Use {
+                    examiner,
+                    offset: whole.find(anchor.as_str()).unwrap_or(0),
+                };
+                if !uses[slot].contains(&used) {
+                    uses[slot].push(used);
+                }
+            }
+        }
+        let families = families
+            .into_iter()
+            .map(|family| Box::new(family) as Box<dyn Examiner>);
+        let known = rules.iter().map(|rule| Known {
+            info: Arc::clone(&rule.info),
+            built_in: rule.built_in,
+        });
+        Self {
+            anchors: Anchors::new(literals),
+            uses,
+            examiners: families.chain(singles).collect(),
+            rules: known.collect(),
+            salt: salt.unwrap_or_default().to_vec(),
+        }
+    }
+
+    /// The literals that are searched for.
+    pub fn anchors(&self) -> &Anchors {
+        &self.anchors
+    }
+
+    /// Looks at what stands around the anchor `id` at `at`, adding what it finds to `hits`.
+    pub fn examine(
+        &self,
+        text: Text<'_>,
+        at: usize,
+        id: AnchorId,
+        hits: &mut Vec<Hit>,
+    ) -> Examined {
+        let mut reach = Reach::new(text, at..at + self.anchors.literal(id).len());
+        let mut found = Vec::new();
+        for used in &self.uses[id.index()] {
+            self.examiners[used.examiner].examine(&mut reach, at, used.offset, &mut found);
+        }
+        hits.extend(found.into_iter().map(|candidate| self.hit(candidate)));
+        reach.into_examined()
+    }
+
+    /// Finds the keys whose anchors stand at `from` or later, and returns how far the search is
+    /// settled: the first place from which to search again when more of the blob is at hand. That
+    /// is the text's length if the blob ends with it. Nothing before the returned place will be
+    /// found twice.
+    pub fn search(&self, text: Text<'_>, from: usize, hits: &mut Vec<Hit>) -> usize {
+        let mut from = from;
+        while let Some((at, id)) = self.anchors.find(text.bytes, from) {
+            let before = hits.len();
+            let examined = self.examine(text, at, id, hits);
+            if examined.cut_right {
+                hits.truncate(before);
+                return at;
+            }
+            // One key may be reached from several anchors around it.
+            if let Some(repeated) = (before..hits.len()).find(|new| {
+                hits[..before]
+                    .iter()
+                    .rev()
+                    .take(8)
+                    .any(|old| old.span == hits[*new].span)
+            }) {
+                let mut keep = hits.split_off(before);
+                keep.remove(repeated - before);
+                keep.retain(|new| !hits.iter().rev().take(8).any(|old| old.span == new.span));
+                hits.append(&mut keep);
+            }
+            from = at + 1;
+        }
+        match text.ends {
+            true => text.bytes.len(),
+            false => from.max(text.bytes.len().saturating_sub(self.anchors.longest() - 1)),
+        }
+    }
+
+    /// The keys of a whole blob.
+    pub fn search_all(&self, bytes: &[u8]) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        self.search(Text::whole(bytes), 0, &mut hits);
+        hits
+    }
+
+    fn hit(&self, candidate: Candidate) -> Hit {
+        let Known { info, built_in } = &self.rules[candidate.rule];
+        let secret = Secret::new(candidate.key);
+        let fingerprint = if *built_in || looks::entropy_bits(secret.expose()) >= 96.0 {
+            secret.fingerprint()
+        } else {
+            let mut salt = self.salt.clone();
+            salt.extend_from_slice(info.id.as_bytes());
+            secret.fingerprint_salted(&salt)
+        };
+        Hit {
+            rule: Arc::clone(info),
+            span: candidate.span,
+            secret,
+            fingerprint,
+            confidence: candidate.confidence,
+            decoders: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn matcher() -> Matcher {
+        Matcher::new(&Rules::built_in(), None)
+    }
+
+    #[test]
+    fn every_rule_finds_what_its_templates_promise_and_nothing_else() {
+        let matcher = matcher();
+        for rule in Rules::built_in().iter() {
+            for (seed, template) in
+                (0..40).flat_map(|s| rule.must_match.iter().map(move |t| (s, t)))
+            {
+                let filled = template.fill(seed);
+                let hits = matcher.search_all(filled.text.as_bytes());
+                assert_eq!(
+                    hits.len(),
+                    1,
+                    "{} {} {seed}",
+                    rule.info.id,
+                    template.source()
+                );
+                assert_eq!(hits[0].rule.id, rule.info.id, "{}", template.source());
+                assert!(
+                    hits[0].secret.expose() == filled.key.as_bytes(),
+                    "{} {seed}",
+                    template.source()
+                );
+                assert_eq!(
+                    &filled.text.as_bytes()[hits[0].span.clone()],
+                    filled.key.as_bytes()
+                );
+            }
+            for (seed, template) in
+                (0..40).flat_map(|s| rule.must_not_match.iter().map(move |t| (s, t)))
+            {
+                let hits = matcher.search_all(template.fill(seed).text.as_bytes());
+                assert!(
+                    hits.is_empty(),
+                    "{} {} {seed}",
+                    rule.info.id,
+                    template.source()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn anchors_neither_contain_nor_overlap_each_other() {
+        // An anchor that hides behind another one would be seen only at its end; the search goes
+        // on one byte after each, but the delta walk counts on it as well.
+        let matcher = matcher();
+        let all: Vec<&[u8]> = matcher.anchors().iter().collect();
+        for (i, a) in all.iter().enumerate() {
+            for (j, b) in all.iter().enumerate() {
+                assert!(
+                    i == j || !a.windows(b.len()).any(|w| w == *b),
+                    "{a:?} contains {b:?}"
+                );
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_find_what_the_whole_finds(
+            seeds in proptest::collection::vec((0u64..1000, 0usize..20, "[a-z =\"\\n]{0,40}"), 1..6),
+            cuts in proptest::collection::vec(0usize..4000, 0..6),
+        ) {
+            let matcher = matcher();
+            let templates: Vec<_> = Rules::built_in().iter().flat_map(|r| r.must_match.clone()).collect();
+            let mut blob = Vec::new();
+            for (seed, which, between) in &seeds {
+                blob.extend_from_slice(between.as_bytes());
+                blob.push(b'\n');
+                blob.extend_from_slice(templates[which % templates.len()].fill(*seed).text.as_bytes());
+            }
+            let whole: Vec<_> = matcher.search_all(&blob).into_iter().map(|h| (h.span, h.fingerprint)).collect();
+            let mut pieces = Vec::new();
+            let mut ends: Vec<usize> = cuts.iter().map(|c| c % (blob.len() + 1)).collect();
+            ends.sort_unstable();
+            ends.push(blob.len());
+            let mut from = 0;
+            for end in ends {
+                let mut hits = Vec::new();
+                from = matcher.search(Text { bytes: &blob[..end], starts: true, ends: end == blob.len() }, from, &mut hits);
+                pieces.extend(hits.into_iter().map(|h| (h.span, h.fingerprint)));
+            }
+            pieces.dedup();
+            prop_assert_eq!(whole, pieces);
+        }
+
+        #[test]
+        fn noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..600), at in 0usize..600) {
+            let mut blob = bytes;
+            let at = at % (blob.len() + 1);
+            blob.splice(at..at, b"sk-T3BlbkFJek_sess-openai.azure.comkey".iter().copied());
+            let matcher = matcher();
+            matcher.search_all(&blob);
+            matcher.search(Text { bytes: &blob, starts: false, ends: false }, 0, &mut Vec::new());
+        }
+    }
+}
