@@ -78,6 +78,11 @@ impl Anchors {
         self.longest
     }
 
+    /// The ids of the literals, in order; of two that stand at one place the first one is found.
+    pub fn ids(&self) -> impl Iterator<Item = AnchorId> + use<> {
+        (0..self.literals.len()).map(|id| AnchorId(id as u16))
+    }
+
     /// The literals, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.literals.iter().map(|l| &**l)

@@ -1,0 +1,384 @@
+//! The search for anchors, version by version: in whole objects, in what deltas insert, across
+//! the borders of their segments; elsewhere an anchor and what came of it are carried over from
+//! the base.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::border::Borders;
+use super::damage::Damage;
+use super::delta::Segment;
+use super::id::Kind;
+use super::version::Version;
+use super::walk::Visit;
+use crate::matcher::{AnchorId, Examined, Hit, Matcher, REACH, Text};
+
+/// The search goes over pieces of this size, which stay in the fastest cache.
+const PIECE: usize = 4096;
+
+/// Shorter texts take a slow path of the search: they are padded.
+const SHORTEST: usize = 64;
+
+/// How many bytes on either side an examination gets at first. Most need no more.
+const FIRST_LOOK: u32 = 160;
+
+/// How many anchors of one version are remembered. Versions of what has more are searched whole.
+const MOST_MARKS: usize = 20_000;
+
+/// A key in an object: bytes of it, and what the matcher said. `hit.span` is not this place's.
+#[derive(Clone, Debug)]
+pub(super) struct Occurrence {
+    pub(super) entry: u32,
+    pub(super) at: u64,
+    pub(super) length: u32,
+    pub(super) hit: Arc<Hit>,
+}
+
+/// An anchor in a version, and what came of looking at it.
+#[derive(Clone)]
+struct Mark {
+    at: u32,
+    anchor: AnchorId,
+    /// What had a say: this many bytes before `at`, and this many from it on.
+    before: u16,
+    behind: u16,
+    /// That the object begins or ends there may have had a say as well.
+    at_start: bool,
+    at_end: bool,
+    found: Option<Arc<[Found]>>,
+}
+
+/// A key found from an anchor.
+struct Found {
+    /// Where it begins, from the anchor on.
+    from: i32,
+    length: u32,
+    hit: Arc<Hit>,
+}
+
+/// What is remembered of a version.
+pub(super) enum Marks {
+    /// All its anchors, in order.
+    All(Box<[Mark]>),
+    /// Too many to remember.
+    Many,
+}
+
+/// A thread's results, and its scratch.
+#[derive(Default)]
+pub(super) struct Results {
+    pub(super) occurrences: Vec<Occurrence>,
+    pub(super) damaged: Vec<(u32, Damage)>,
+    pub(super) objects: u64,
+    /// Bytes that were looked at: whole objects and inserted runs.
+    pub(super) bytes: u64,
+    marks: Vec<Mark>,
+    inserted: Vec<(usize, AnchorId)>,
+    fetched: Vec<u8>,
+    hits: Vec<Hit>,
+}
+
+/// Searches a pack's versions.
+pub(super) struct Search<'a> {
+    matcher: &'a Matcher,
+    borders: Borders<'a>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(matcher: &'a Matcher) -> Self {
+        Self {
+            matcher,
+            borders: Borders::new(matcher.anchors()),
+        }
+    }
+
+    /// All anchors in `bytes`, in order.
+    fn anchors_in(&self, bytes: &[u8], mut found: impl FnMut(usize, AnchorId)) {
+        let anchors = self.matcher.anchors();
+        let overlap = anchors.longest() - 1;
+        let mut from = 0;
+        while from < bytes.len() {
+            let left = bytes.len() - from;
+            let end = if left > PIECE + PIECE / 2 { from + PIECE } else { bytes.len() };
+            let piece = &bytes[..(end + overlap).min(bytes.len())];
+            while let Some((at, id)) = anchors.find(piece, from).filter(|(at, _)| *at < end) {
+                found(at, id);
+                from = at + 1;
+            }
+            from = end;
+        }
+    }
+
+    /// The anchors of an object whose bytes are at hand, and what comes of them.
+    fn search_whole(&self, bytes: &[u8], results: &mut Results) {
+        let Results { marks, hits, .. } = results;
+        marks.clear();
+        self.anchors_in(bytes, |at, id| {
+            hits.clear();
+            let examined = self.matcher.examine(Text::whole(bytes), at, id, hits);
+            marks.push(mark(at, id, 0, bytes.len(), examined, hits));
+        });
+    }
+
+    /// Anchors inside what a delta inserts.
+    fn search_inserted(&self, inserted: &[u8], found: &mut Vec<(usize, AnchorId)>) {
+        found.clear();
+        if inserted.is_empty() {
+            return;
+        }
+        if inserted.len() >= SHORTEST {
+            return self.anchors_in(inserted, |at, id| found.push((at, id)));
+        }
+        let mut padded = [0; SHORTEST];
+        padded[..inserted.len()].copy_from_slice(inserted);
+        self.anchors_in(&padded, |at, id| found.push((at, id)));
+    }
+
+    /// The anchors of a version, and what comes of them.
+    fn search_delta(&self, version: Version<'_, Marks>, carried: &[Mark], results: &mut Results) {
+        let delta = version.delta;
+        self.search_inserted(delta.inserted, &mut results.inserted);
+        results.marks.clear();
+        let mut next = 0;
+        for (number, segment) in delta.segments.iter().enumerate() {
+            let end = delta.end(number);
+            if number > 0 {
+                self.cross(version, number, results);
+            }
+            if segment.copied {
+                self.carry(version, segment, end, carried, results);
+                continue;
+            }
+            let last = segment.from as usize + (end - segment.at) as usize;
+            while let Some(&(at, id)) = results.inserted.get(next).filter(|(at, _)| *at < last) {
+                next += 1;
+                if let Some(id) = self.whole_anchor(id, last - at) {
+                    let at = segment.at + (at - segment.from as usize) as u32;
+                    let mark = self.classify(version, at, id, results);
+                    results.marks.push(mark);
+                }
+            }
+        }
+        if results.marks.len() > 1 {
+            results.marks.sort_unstable_by_key(|mark| (mark.at, mark.anchor));
+            results.marks.dedup_by_key(|mark| mark.at);
+        }
+    }
+
+    /// The anchor, or what is left of it within `length` bytes.
+    fn whole_anchor(&self, id: AnchorId, length: usize) -> Option<AnchorId> {
+        if self.matcher.anchors().literal(id).len() <= length {
+            return Some(id);
+        }
+        self.borders.cut(id, length)
+    }
+
+    /// Anchors of the base in a copied segment.
+    fn carry(
+        &self,
+        version: Version<'_, Marks>,
+        segment: &Segment,
+        end: u32,
+        carried: &[Mark],
+        results: &mut Results,
+    ) {
+        if carried.is_empty() {
+            return;
+        }
+        let source = segment.from..segment.from + (end - segment.at);
+        let first = carried.partition_point(|mark| mark.at < source.start);
+        for mark in carried[first..].iter().take_while(|mark| mark.at < source.end) {
+            let left = (source.end - mark.at) as usize;
+            let Some(anchor) = self.whole_anchor(mark.anchor, left) else {
+                continue;
+            };
+            let at = segment.at + (mark.at - source.start);
+            let (before, behind) = (u32::from(mark.before), u32::from(mark.behind));
+            let same = anchor == mark.anchor
+                && mark.at - before >= source.start
+                && mark.at + behind <= source.end
+                && (!mark.at_start || at == before)
+                && (!mark.at_end || at + behind == version.delta.length);
+            let mark = if same {
+                Mark { at, ..mark.clone() }
+            } else {
+                self.classify(version, at, anchor, results)
+            };
+            results.marks.push(mark);
+        }
+    }
+
+    /// Anchors across the border before segment `number`.
+    fn cross(&self, version: Version<'_, Marks>, number: usize, results: &mut Results) {
+        let delta = version.delta;
+        let (left, right) = (&delta.segments[number - 1], &delta.segments[number]);
+        let run = |segment: &Segment, end: u32| {
+            let from = segment.from as usize;
+            &delta.inserted[from..from + (end - segment.at) as usize]
+        };
+        let border = right.at;
+        if !right.copied && !self.borders.may_follow(run(right, delta.end(number))) {
+            return;
+        }
+        if !left.copied && !self.borders.may_precede(run(left, border)) {
+            return;
+        }
+        let before = version.byte(border - 1);
+        if !self.borders.may_precede(&[before])
+            || !self.borders.may_meet(before, version.byte(border))
+        {
+            return;
+        }
+        let reach = self.borders.reach();
+        let start = border.saturating_sub(reach);
+        results.fetched.clear();
+        version.fetch(start..(border + reach).min(delta.length), &mut results.fetched);
+        let fetched = std::mem::take(&mut results.fetched);
+        self.borders.crossing(&fetched, (border - start) as usize, |at, id| {
+            let mark = self.classify(version, start + at as u32, id, results);
+            results.marks.push(mark);
+        });
+        results.fetched = fetched;
+    }
+
+    /// Looks at what stands around an anchor.
+    fn classify(&self, version: Version<'_, Marks>, at: u32, id: AnchorId, results: &mut Results) -> Mark {
+        let length = version.delta.length;
+        let behind = at + self.matcher.anchors().literal(id).len() as u32;
+        let mut window = Vec::new();
+        let mut look = |around: u32, hits: &mut Vec<Hit>| {
+            let start = at.saturating_sub(around);
+            let end = (behind + around).min(length);
+            window.clear();
+            version.fetch(start..end, &mut window);
+            let text = Text {
+                bytes: &window,
+                starts: start == 0,
+                ends: end == length,
+            };
+            hits.clear();
+            let examined = self.matcher.examine(text, (at - start) as usize, id, hits);
+            (start, examined)
+        };
+        let hits = &mut results.hits;
+        let (mut start, mut examined) = look(FIRST_LOOK, hits);
+        if examined.cut_left || examined.cut_right {
+            (start, examined) = look(REACH as u32, hits);
+        }
+        mark((at - start) as usize, id, start, length as usize, examined, hits)
+    }
+
+    /// Writes down what was found in a version.
+    fn record(&self, results: &mut Results, entry: u32) {
+        let Results {
+            marks, occurrences, ..
+        } = results;
+        let first = occurrences.len();
+        for mark in marks.iter() {
+            for found in mark.found.iter().flat_map(|found| found.iter()) {
+                let at = (i64::from(mark.at) + i64::from(found.from)) as u64;
+                // One key may be reached from several anchors around it.
+                let known = occurrences[first..].iter().rev().take(8).any(|o| {
+                    (o.at, o.length) == (at, found.length)
+                        && o.hit.fingerprint == found.hit.fingerprint
+                });
+                if !known {
+                    occurrences.push(Occurrence {
+                        entry,
+                        at,
+                        length: found.length,
+                        hit: Arc::clone(&found.hit),
+                    });
+                }
+            }
+        }
+    }
+
+    fn remember(&self, results: &mut Results) -> Marks {
+        if results.marks.len() > MOST_MARKS {
+            return Marks::Many;
+        }
+        Marks::All(results.marks.drain(..).collect())
+    }
+}
+
+/// What came of an examination, in the terms of the whole object: `at` and what was touched are
+/// places of a text that begins at `start` of an object of `length` bytes.
+fn mark(
+    at: usize,
+    anchor: AnchorId,
+    start: u32,
+    length: usize,
+    examined: Examined,
+    hits: &mut Vec<Hit>,
+) -> Mark {
+    let Range { start: from, end: to } = examined.touched;
+    let found = (!hits.is_empty()).then(|| {
+        hits.drain(..)
+            .map(|hit| Found {
+                from: (hit.span.start as i64 - at as i64) as i32,
+                length: hit.span.len() as u32,
+                hit: Arc::new(hit),
+            })
+            .collect()
+    });
+    Mark {
+        at: start + at as u32,
+        anchor,
+        before: (at - from) as u16,
+        behind: (to - at) as u16,
+        at_start: start == 0 && from == 0,
+        at_end: start as usize + to == length,
+        found,
+    }
+}
+
+impl Visit for Search<'_> {
+    type Marks = Marks;
+    type Local = Results;
+
+    fn local(&self) -> Results {
+        Results::default()
+    }
+
+    fn whole(&self, results: &mut Results, entry: u32, _kind: Kind, bytes: &[u8]) -> Marks {
+        results.objects += 1;
+        results.bytes += bytes.len() as u64;
+        self.search_whole(bytes, results);
+        self.record(results, entry);
+        self.remember(results)
+    }
+
+    fn delta(
+        &self,
+        results: &mut Results,
+        entry: u32,
+        _kind: Kind,
+        version: Version<'_, Marks>,
+    ) -> Marks {
+        results.objects += 1;
+        match &version.base.marks {
+            Marks::All(carried) => {
+                results.bytes += version.delta.inserted.len() as u64;
+                self.search_delta(version, carried, results);
+            }
+            Marks::Many => {
+                results.bytes += u64::from(version.delta.length);
+                let mut bytes = Vec::new();
+                version.fetch(0..version.delta.length, &mut bytes);
+                self.search_whole(&bytes, results);
+            }
+        }
+        self.record(results, entry);
+        self.remember(results)
+    }
+
+    fn borrowed(&self, results: &mut Results, _kind: Kind, bytes: &[u8]) -> Marks {
+        self.search_whole(bytes, results);
+        self.remember(results)
+    }
+
+    fn damaged(&self, results: &mut Results, entry: u32, damage: Damage) {
+        results.damaged.push((entry, damage));
+    }
+}
