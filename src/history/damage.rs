@@ -25,6 +25,8 @@ pub(super) enum Damage {
     Unrooted,
     #[error("is too large to rebuild ({0} bytes)")]
     TooLarge(u64),
+    #[error("holds so many keys that some were not written down")]
+    Crowded,
     #[error("the index disagrees with the pack")]
     Disagrees,
 }

@@ -11,7 +11,7 @@ pub struct ObjectId {
 
 impl ObjectId {
     /// Takes raw bytes; `None` unless they are 20 or 32.
-    pub fn new(raw: &[u8]) -> Option<Self> {
+    pub fn from_bytes(raw: &[u8]) -> Option<Self> {
         let mut bytes = [0; 32];
         if raw.len() != 20 && raw.len() != 32 {
             return None;
@@ -33,7 +33,7 @@ impl ObjectId {
                 _ => None,
             })
             .collect();
-        Self::new(&raw?)
+        Self::from_bytes(&raw?)
     }
 
     /// The raw bytes.
@@ -42,7 +42,7 @@ impl ObjectId {
     }
 
     /// All zeros: how reflogs say "none".
-    pub fn is_null(&self) -> bool {
+    pub fn is_zero(&self) -> bool {
         self.bytes == [0; 32]
     }
 }
@@ -101,7 +101,7 @@ mod tests {
     fn ids_survive_their_text() {
         for length in [20, 32] {
             let raw: Vec<u8> = (0..length).map(|n| n * 7 + 1).collect();
-            let id = ObjectId::new(&raw).unwrap();
+            let id = ObjectId::from_bytes(&raw).unwrap();
             assert_eq!(ObjectId::from_hex(id.to_string().as_bytes()), Some(id));
             assert_eq!(id.as_bytes(), raw);
         }

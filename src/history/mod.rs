@@ -3,11 +3,17 @@
 mod border;
 mod damage;
 mod delta;
+#[cfg(test)]
+mod equal;
 mod forest;
+#[cfg(test)]
+mod forge;
 mod id;
 mod idx;
 mod inflate;
+mod loose;
 mod map;
+mod objects;
 mod pack;
 mod search;
 mod version;

@@ -156,7 +156,7 @@ impl Pack {
     /// The id of an entry; `None` in a pack without an index.
     pub(super) fn id(&self, entry: u32) -> Option<ObjectId> {
         let position = *self.positions.get(entry as usize)? as usize;
-        ObjectId::new(self.index.as_ref()?.id(position))
+        ObjectId::from_bytes(self.index.as_ref()?.id(position))
     }
 
     /// Where an entry begins in the pack.
@@ -235,7 +235,7 @@ impl Pack {
             7 => {
                 let id = bytes.get(at..at + self.id_len).ok_or(Damage::Short)?;
                 at += self.id_len;
-                Form::Reference(ObjectId::new(id).ok_or(Damage::Header)?)
+                Form::Reference(ObjectId::from_bytes(id).ok_or(Damage::Header)?)
             }
             _ => return Err(Damage::Header),
         };

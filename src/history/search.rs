@@ -11,7 +11,7 @@ use super::delta::Segment;
 use super::id::Kind;
 use super::version::Version;
 use super::walk::Visit;
-use crate::matcher::{AnchorId, Examined, Hit, Matcher, REACH, Text};
+use crate::matcher::{AnchorId, Examined, Hit, Matcher, REACH, Recent, Text};
 
 /// The search goes over pieces of this size, which stay in the fastest cache.
 const PIECE: usize = 4096;
@@ -24,6 +24,12 @@ const FIRST_LOOK: u32 = 160;
 
 /// How many anchors of one version are remembered. Versions of what has more are searched whole.
 const MOST_MARKS: usize = 20_000;
+
+/// How many keys of one object are written down: two anchors lead to most.
+const MOST_KEYS: usize = 10_000;
+
+/// How much of a version is fetched at once when all of it has to be searched.
+const WINDOW: u32 = 1 << 20;
 
 /// A key in an object: bytes of it, and what the matcher said. `hit.span` is not this place's.
 #[derive(Clone, Debug)]
@@ -60,7 +66,7 @@ struct Found {
 pub(super) enum Marks {
     /// All its anchors, in order.
     All(Box<[Mark]>),
-    /// Too many to remember.
+    /// Too many to remember: versions are searched without their help.
     Many,
 }
 
@@ -72,7 +78,11 @@ pub(super) struct Results {
     pub(super) objects: u64,
     /// Bytes that were looked at: whole objects and inserted runs.
     pub(super) bytes: u64,
+    /// The version at hand: its anchors, and whether there were more than are remembered.
     marks: Vec<Mark>,
+    many: bool,
+    crowded: bool,
+    recent: Recent,
     inserted: Vec<(usize, AnchorId)>,
     fetched: Vec<u8>,
     hits: Vec<Hit>,
@@ -111,13 +121,30 @@ impl<'a> Search<'a> {
 
     /// The anchors of an object whose bytes are at hand, and what comes of them.
     fn search_whole(&self, bytes: &[u8], results: &mut Results) {
-        let Results { marks, hits, .. } = results;
-        marks.clear();
         self.anchors_in(bytes, |at, id| {
-            hits.clear();
-            let examined = self.matcher.examine(Text::whole(bytes), at, id, hits);
-            marks.push(mark(at, id, 0, bytes.len(), examined, hits));
+            results.hits.clear();
+            let examined = self.matcher.examine(Text::whole(bytes), at, id, &mut results.hits);
+            let mark = mark(at, id, 0, bytes.len(), examined, &mut results.hits);
+            results.add(mark);
         });
+    }
+
+    /// The anchors of a version without help of its base's.
+    fn search_windows(&self, version: Version<'_, Marks>, results: &mut Results) {
+        let length = version.delta.length;
+        let mut window = Vec::new();
+        for start in (0..length).step_by(WINDOW as usize) {
+            let end = (start + WINDOW).min(length);
+            window.clear();
+            version.fetch(start..(end + self.borders.reach()).min(length), &mut window);
+            self.anchors_in(&window, |at, id| {
+                let at = start + at as u32;
+                if at < end {
+                    let mark = self.classify(version, at, id, results);
+                    results.add(mark);
+                }
+            });
+        }
     }
 
     /// Anchors inside what a delta inserts.
@@ -138,7 +165,6 @@ impl<'a> Search<'a> {
     fn search_delta(&self, version: Version<'_, Marks>, carried: &[Mark], results: &mut Results) {
         let delta = version.delta;
         self.search_inserted(delta.inserted, &mut results.inserted);
-        results.marks.clear();
         let mut next = 0;
         for (number, segment) in delta.segments.iter().enumerate() {
             let end = delta.end(number);
@@ -155,13 +181,9 @@ impl<'a> Search<'a> {
                 if let Some(id) = self.whole_anchor(id, last - at) {
                     let at = segment.at + (at - segment.from as usize) as u32;
                     let mark = self.classify(version, at, id, results);
-                    results.marks.push(mark);
+                    results.add(mark);
                 }
             }
-        }
-        if results.marks.len() > 1 {
-            results.marks.sort_unstable_by_key(|mark| (mark.at, mark.anchor));
-            results.marks.dedup_by_key(|mark| mark.at);
         }
     }
 
@@ -204,7 +226,7 @@ impl<'a> Search<'a> {
             } else {
                 self.classify(version, at, anchor, results)
             };
-            results.marks.push(mark);
+            results.add(mark);
         }
     }
 
@@ -236,7 +258,7 @@ impl<'a> Search<'a> {
         let fetched = std::mem::take(&mut results.fetched);
         self.borders.crossing(&fetched, (border - start) as usize, |at, id| {
             let mark = self.classify(version, start + at as u32, id, results);
-            results.marks.push(mark);
+            results.add(mark);
         });
         results.fetched = fetched;
     }
@@ -267,23 +289,59 @@ impl<'a> Search<'a> {
         }
         mark((at - start) as usize, id, start, length as usize, examined, hits)
     }
+}
 
-    /// Writes down what was found in a version.
-    fn record(&self, results: &mut Results, entry: u32) {
-        let Results {
-            marks, occurrences, ..
-        } = results;
-        let first = occurrences.len();
-        for mark in marks.iter() {
+impl Results {
+    fn begin(&mut self, bytes: usize) {
+        self.objects += 1;
+        self.bytes += bytes as u64;
+        self.marks.clear();
+        self.many = false;
+        self.crowded = false;
+        self.recent = Recent::default();
+    }
+
+    /// Remembers an anchor; of too many only those that led to a key.
+    fn add(&mut self, mark: Mark) {
+        if self.marks.len() >= MOST_MARKS && !self.many {
+            self.many = true;
+            self.marks.retain(|mark| mark.found.is_some());
+        }
+        if !self.many {
+            self.marks.push(mark);
+        } else if mark.found.is_some() {
+            if self.marks.len() < 2 * MOST_KEYS {
+                self.marks.push(mark);
+            } else {
+                self.crowded = true;
+            }
+        }
+    }
+
+    /// Writes down what was found in a version, and returns what is to be remembered of it.
+    fn end(&mut self, entry: Option<u32>) -> Marks {
+        if self.marks.len() > 1 {
+            self.marks.sort_unstable_by_key(|mark| (mark.at, mark.anchor));
+            self.marks.dedup_by_key(|mark| mark.at);
+        }
+        if let Some(entry) = entry {
+            self.record(entry);
+        }
+        if let (true, Some(entry)) = (self.crowded, entry) {
+            self.damaged.push((entry, Damage::Crowded));
+        }
+        match self.many {
+            true => Marks::Many,
+            false => Marks::All(self.marks.drain(..).collect()),
+        }
+    }
+
+    fn record(&mut self, entry: u32) {
+        for mark in &self.marks {
             for found in mark.found.iter().flat_map(|found| found.iter()) {
                 let at = (i64::from(mark.at) + i64::from(found.from)) as u64;
-                // One key may be reached from several anchors around it.
-                let known = occurrences[first..].iter().rev().take(8).any(|o| {
-                    (o.at, o.length) == (at, found.length)
-                        && o.hit.fingerprint == found.hit.fingerprint
-                });
-                if !known {
-                    occurrences.push(Occurrence {
+                if self.recent.is_new(at, u64::from(found.length)) {
+                    self.occurrences.push(Occurrence {
                         entry,
                         at,
                         length: found.length,
@@ -292,13 +350,6 @@ impl<'a> Search<'a> {
                 }
             }
         }
-    }
-
-    fn remember(&self, results: &mut Results) -> Marks {
-        if results.marks.len() > MOST_MARKS {
-            return Marks::Many;
-        }
-        Marks::All(results.marks.drain(..).collect())
     }
 }
 
@@ -342,11 +393,9 @@ impl Visit for Search<'_> {
     }
 
     fn whole(&self, results: &mut Results, entry: u32, _kind: Kind, bytes: &[u8]) -> Marks {
-        results.objects += 1;
-        results.bytes += bytes.len() as u64;
+        results.begin(bytes.len());
         self.search_whole(bytes, results);
-        self.record(results, entry);
-        self.remember(results)
+        results.end(Some(entry))
     }
 
     fn delta(
@@ -356,26 +405,24 @@ impl Visit for Search<'_> {
         _kind: Kind,
         version: Version<'_, Marks>,
     ) -> Marks {
-        results.objects += 1;
         match &version.base.marks {
             Marks::All(carried) => {
-                results.bytes += version.delta.inserted.len() as u64;
+                results.begin(version.delta.inserted.len());
                 self.search_delta(version, carried, results);
             }
             Marks::Many => {
-                results.bytes += u64::from(version.delta.length);
-                let mut bytes = Vec::new();
-                version.fetch(0..version.delta.length, &mut bytes);
-                self.search_whole(&bytes, results);
+                results.begin(version.delta.length as usize);
+                self.search_windows(version, results);
             }
         }
-        self.record(results, entry);
-        self.remember(results)
+        results.end(Some(entry))
     }
 
     fn borrowed(&self, results: &mut Results, _kind: Kind, bytes: &[u8]) -> Marks {
+        results.begin(0);
+        results.objects -= 1;
         self.search_whole(bytes, results);
-        self.remember(results)
+        results.end(None)
     }
 
     fn damaged(&self, results: &mut Results, entry: u32, damage: Damage) {

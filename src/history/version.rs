@@ -14,6 +14,9 @@ const LONGEST_CHAIN: u32 = 96;
 /// How many bytes the deltas of a chain may have beyond the size of the version that they lead to.
 const HEAVIEST_CHAIN: usize = 4 << 20;
 
+/// Versions beyond this (64 MiB) are never rebuilt: a few instructions can claim gigabytes.
+const LARGEST_REBUILT: u32 = 64 << 20;
+
 /// A version that others are deltas against, with what was found in it.
 pub(super) struct Node<M> {
     body: Body<M>,
@@ -67,7 +70,8 @@ impl<M> Node<M> {
         let own = size_of_val(delta.segments) + delta.inserted.len();
         let (chain, weight) = (base.chain + 1, base.weight + own);
         let length = delta.length;
-        if chain > LONGEST_CHAIN || weight > HEAVIEST_CHAIN + length as usize {
+        let long = chain > LONGEST_CHAIN || weight > HEAVIEST_CHAIN + length as usize;
+        if long && length <= LARGEST_REBUILT {
             let mut bytes = Vec::with_capacity(length as usize);
             Version { delta, base: &base }.fetch(0..length, &mut bytes);
             let weight = bytes.len();
