@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
 
+use super::Progress;
 use super::forest::Forest;
 use super::forge::{self, Entry, Step};
 use super::pack::Pack;
@@ -18,11 +19,12 @@ type Places = BTreeSet<(u32, u64, Fingerprint)>;
 
 fn searched(pack: &Pack, matcher: &Matcher, threads: usize) -> Places {
     let forest = Forest::plant(pack, None);
-    let search = Search::new(matcher);
+    let progress = Progress::default();
+    let search = Search::new(matcher, &progress);
     let stop = AtomicBool::new(false);
     let results = walk(pack, &forest, &search, &|_| None, threads, &stop);
     assert!(results.iter().all(|r| r.damaged.is_empty()), "{:?}", results[0].damaged);
-    assert_eq!(results.iter().map(|r| r.objects).sum::<u64>(), u64::from(pack.len()));
+    assert_eq!(results.iter().map(|r| r.read.items).sum::<u64>(), u64::from(pack.len()));
     let found = results.into_iter().flat_map(|r| r.occurrences);
     found.map(|o| (o.entry, o.at, o.hit.fingerprint)).collect()
 }

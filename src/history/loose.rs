@@ -20,6 +20,13 @@ pub(super) struct Loose {
     pub(super) body: Box<dyn Read>,
 }
 
+/// A loose object that is there.
+pub(super) struct Found {
+    pub(super) id: ObjectId,
+    pub(super) kind: Kind,
+    pub(super) path: PathBuf,
+}
+
 /// Opens the file of a loose object.
 pub(super) fn open(path: &Path) -> Result<Loose, Damage> {
     let file = BufReader::with_capacity(32 << 10, File::open(path)?);

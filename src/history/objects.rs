@@ -108,6 +108,25 @@ impl Objects {
         self.packs[at.pack as usize].id(at.entry)
     }
 
+    /// What a packed object is, however many deltas say so.
+    pub(super) fn kind(&self, mut at: Packed) -> Option<Kind> {
+        for _ in 0..=self.packs[at.pack as usize].len() {
+            let pack = &self.packs[at.pack as usize];
+            at = match pack.header(at.entry).ok()?.form {
+                Form::Whole(kind) => return Some(kind),
+                Form::Offset(offset) => Packed {
+                    entry: pack.entry_at(offset)?,
+                    ..at
+                },
+                Form::Reference(id) => match pack.find(&id) {
+                    Some(entry) => Packed { entry, ..at },
+                    None => return self.read(&id).ok().flatten().map(|(kind, _)| kind),
+                },
+            };
+        }
+        None
+    }
+
     /// An object and its bytes; `None` if it isn't here.
     pub(super) fn read(&self, id: &ObjectId) -> Result<Option<(Kind, Vec<u8>)>, Damage> {
         if let Some(at) = self.find(id) {

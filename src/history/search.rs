@@ -4,13 +4,16 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::border::Borders;
+use super::Progress;
 use super::damage::Damage;
 use super::delta::Segment;
 use super::id::Kind;
 use super::version::Version;
 use super::walk::Visit;
+use crate::coverage::Tally;
 use crate::matcher::{AnchorId, Examined, Hit, Matcher, REACH, Recent, Text};
 
 /// The search goes over pieces of this size, which stay in the fastest cache.
@@ -36,7 +39,6 @@ const WINDOW: u32 = 1 << 20;
 pub(super) struct Occurrence {
     pub(super) entry: u32,
     pub(super) at: u64,
-    pub(super) length: u32,
     pub(super) hit: Arc<Hit>,
 }
 
@@ -75,9 +77,9 @@ pub(super) enum Marks {
 pub(super) struct Results {
     pub(super) occurrences: Vec<Occurrence>,
     pub(super) damaged: Vec<(u32, Damage)>,
-    pub(super) objects: u64,
-    /// Bytes that were looked at: whole objects and inserted runs.
-    pub(super) bytes: u64,
+    /// Objects, and bytes of them that were looked at: whole ones and inserted runs.
+    pub(super) read: Tally,
+    unreported: Tally,
     /// The version at hand: its anchors, and whether there were more than are remembered.
     marks: Vec<Mark>,
     many: bool,
@@ -92,12 +94,14 @@ pub(super) struct Results {
 pub(super) struct Search<'a> {
     matcher: &'a Matcher,
     borders: Borders<'a>,
+    progress: &'a Progress,
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(matcher: &'a Matcher) -> Self {
+    pub(super) fn new(matcher: &'a Matcher, progress: &'a Progress) -> Self {
         Self {
             matcher,
+            progress,
             borders: Borders::new(matcher.anchors()),
         }
     }
@@ -293,8 +297,7 @@ impl<'a> Search<'a> {
 
 impl Results {
     fn begin(&mut self, bytes: usize) {
-        self.objects += 1;
-        self.bytes += bytes as u64;
+        self.unreported.add(bytes as u64);
         self.marks.clear();
         self.many = false;
         self.crowded = false;
@@ -344,7 +347,6 @@ impl Results {
                     self.occurrences.push(Occurrence {
                         entry,
                         at,
-                        length: found.length,
                         hit: Arc::clone(&found.hit),
                     });
                 }
@@ -392,6 +394,14 @@ impl Visit for Search<'_> {
         Results::default()
     }
 
+    fn report(&self, results: &mut Results) {
+        let Tally { items, bytes } = std::mem::take(&mut results.unreported);
+        self.progress.objects.fetch_add(items, Ordering::Relaxed);
+        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+        results.read.items += items;
+        results.read.bytes += bytes;
+    }
+
     fn whole(&self, results: &mut Results, entry: u32, _kind: Kind, bytes: &[u8]) -> Marks {
         results.begin(bytes.len());
         self.search_whole(bytes, results);
@@ -420,7 +430,7 @@ impl Visit for Search<'_> {
 
     fn borrowed(&self, results: &mut Results, _kind: Kind, bytes: &[u8]) -> Marks {
         results.begin(0);
-        results.objects -= 1;
+        results.unreported.items -= 1;
         self.search_whole(bytes, results);
         results.end(None)
     }

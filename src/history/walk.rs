@@ -25,6 +25,9 @@ pub(super) trait Visit: Sync {
     /// A thread begins.
     fn local(&self) -> Self::Local;
 
+    /// Now and then, and at a thread's end.
+    fn report(&self, _local: &mut Self::Local) {}
+
     /// A version that the pack holds whole.
     fn whole(&self, local: &mut Self::Local, entry: u32, kind: Kind, bytes: &[u8]) -> Self::Marks;
 
@@ -110,6 +113,7 @@ pub(super) fn walk<V: Visit>(
                         worker.start(outside);
                     }
                     worker.run(shared, threads, stop);
+                    visit.report(&mut worker.local);
                     worker.local
                 })
             })
@@ -224,6 +228,7 @@ impl<V: Visit> Worker<'_, V> {
     fn run(&mut self, shared: &Shared<V::Marks>, threads: usize, stop: &AtomicBool) {
         loop {
             let Some(item) = self.stack.last_mut() else {
+                self.visit.report(&mut self.local);
                 let Some(item) = shared.take(threads) else {
                     return;
                 };
