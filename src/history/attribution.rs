@@ -183,7 +183,8 @@ impl Tracer<'_> {
                 kept[parent as usize] |= kept[number];
             }
         }
-        // The first in time; of commits of one second an ancestor.
+        // The first in time of those that brought it in: clocks lie, and a child may seem older
+        // than the commit that it has the key from.
         let mut order: Vec<u32> = (0..graph.commits.len() as u32).collect();
         order.sort_by_key(|n| graph.commits[*n as usize].time);
         for number in order {
@@ -191,7 +192,11 @@ impl Tracer<'_> {
             for &key in sets.keys(own[number as usize]) {
                 let story = &mut stories[key as usize];
                 story.commit_count += 1;
-                story.first.get_or_insert(id);
+                if story.first.is_none() {
+                    let parents = &graph.commits[number as usize].parents;
+                    let brought_in = !parents.iter().any(|p| sets.has(own[*p as usize], key));
+                    story.first = brought_in.then_some(id);
+                }
                 if story.commits.len() < NAMED {
                     story.commits.push(id);
                 }

@@ -135,10 +135,20 @@ impl Key {
             })
         };
         let names = |names: &[Vec<u8>]| names.iter().map(|name| masked(name)).collect::<Vec<Masked>>();
+        let at = self.seen.get(&source).copied().unwrap_or_default();
+        let origin = story.origin.map(|(mut path, _)| {
+            if kind == Kind::Tree {
+                let id_length = id.map_or(20, |id| id.as_bytes().len());
+                let named = tree::entries(&bytes, id_length).find(|e| e.id_at as u64 > at);
+                path.extend_from_slice(if path.is_empty() { b"" } else { b"/" });
+                path.extend_from_slice(named.map_or(b"", |entry| entry.name));
+            }
+            path
+        });
         let place = Place::Object(Arc::new(InHistory {
             object: id.map(|id| id.to_string()).unwrap_or_default(),
             kind: kind.as_str(),
-            path: story.origin.as_ref().map(|(at, _)| path(at)),
+            path: origin.as_deref().map(path),
             first: story.first.as_ref().and_then(commit),
             commits: Counted {
                 named: story.commits.iter().map(ObjectId::to_string).collect(),

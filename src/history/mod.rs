@@ -27,6 +27,8 @@ mod map;
 mod objects;
 mod pack;
 mod places;
+#[cfg(test)]
+mod real;
 mod refs;
 mod search;
 mod sets;
