@@ -13,8 +13,13 @@ use skewer::rules::Rules;
 /// CPU time of this process, user and system, in ticks of 10 ms.
 fn cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux has it");
-    let fields: Vec<&str> = stat[stat.rfind(')').expect("the name ends") + 2..].split(' ').collect();
-    let ticks: u64 = fields[11..13].iter().map(|f| f.parse::<u64>().expect("a number")).sum();
+    let fields: Vec<&str> = stat[stat.rfind(')').expect("the name ends") + 2..]
+        .split(' ')
+        .collect();
+    let ticks: u64 = fields[11..13]
+        .iter()
+        .map(|f| f.parse::<u64>().expect("a number"))
+        .sum();
     Duration::from_millis(ticks * 10)
 }
 
@@ -28,7 +33,9 @@ fn floor(pack: &Path, matcher: &Matcher, threads: usize) -> (usize, usize) {
         let file = std::fs::File::open(path).expect("a pack and its index");
         // SAFETY: nothing changes a benchmark's pack.
         #[allow(unsafe_code)]
-        unsafe { memmap2::Mmap::map(&file).expect("it can be mapped") }
+        unsafe {
+            memmap2::Mmap::map(&file).expect("it can be mapped")
+        }
     };
     let (pack, index) = (map(pack), map(&pack.with_extension("idx")));
     let count = be32(&index, 8 + 255 * 4);
@@ -44,7 +51,11 @@ fn floor(pack: &Path, matcher: &Matcher, threads: usize) -> (usize, usize) {
         .collect();
     offsets.sort_unstable();
     offsets.push(pack.len() - 20);
-    let (next, hits, total) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (next, hits, total) = (
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -78,7 +89,9 @@ fn floor(pack: &Path, matcher: &Matcher, threads: usize) -> (usize, usize) {
                         if buffer.len() < size {
                             buffer.resize(size * 2, 0);
                         }
-                        inflater.zlib_decompress(&pack[at..end], &mut buffer[..size]).expect("a sound pack");
+                        inflater
+                            .zlib_decompress(&pack[at..end], &mut buffer[..size])
+                            .expect("a sound pack");
                         total.fetch_add(size, Ordering::Relaxed);
                         for piece in (0..size).step_by(4096) {
                             let end = (piece + 4096 + 11).min(size);
@@ -97,24 +110,38 @@ fn floor(pack: &Path, matcher: &Matcher, threads: usize) -> (usize, usize) {
 }
 
 fn main() {
-    let mut args = std::env::args().skip(1).filter(|arg| !arg.starts_with("--"));
+    let mut args = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"));
     let Some(git_dir) = args.next().map(PathBuf::from) else {
         return println!("give a git directory");
     };
     let threads = args.next().and_then(|n| n.parse().ok()).unwrap_or(2);
     let matcher = Matcher::new(&Rules::built_in(), None);
     let packs = std::fs::read_dir(git_dir.join("objects/pack")).expect("packs");
-    let packs: Vec<PathBuf> = packs.map(|p| p.expect("an entry").path()).filter(|p| p.extension().is_some_and(|e| e == "pack")).collect();
+    let packs: Vec<PathBuf> = packs
+        .map(|p| p.expect("an entry").path())
+        .filter(|p| p.extension().is_some_and(|e| e == "pack"))
+        .collect();
     for round in 0..3 {
         let (wall, used) = (Instant::now(), cpu());
         for pack in &packs {
             let (bytes, hits) = floor(pack, &matcher, threads);
             println!("{bytes} bytes, {hits} anchors");
         }
-        println!("{round} floor    wall {:?} cpu {:?}", wall.elapsed(), cpu() - used);
+        println!(
+            "{round} floor    wall {:?} cpu {:?}",
+            wall.elapsed(),
+            cpu() - used
+        );
         let (wall, used) = (Instant::now(), cpu());
         let (progress, stop) = (Progress::default(), AtomicBool::new(false));
-        let history = History { matcher: &matcher, threads, progress: &progress, stop: &stop };
+        let history = History {
+            matcher: &matcher,
+            threads,
+            progress: &progress,
+            stop: &stop,
+        };
         let outcome = history.search(&Layout {
             git_dir: git_dir.clone(),
             common_dir: git_dir.clone(),
@@ -122,6 +149,12 @@ fn main() {
             alternates: Vec::new(),
             id_length: 20,
         });
-        println!("{round} history  wall {:?} cpu {:?}, {} objects, {} findings", wall.elapsed(), cpu() - used, outcome.coverage.read.items, outcome.findings.len());
+        println!(
+            "{round} history  wall {:?} cpu {:?}, {} objects, {} findings",
+            wall.elapsed(),
+            cpu() - used,
+            outcome.coverage.read.items,
+            outcome.findings.len()
+        );
     }
 }

@@ -83,18 +83,32 @@ impl Tracer<'_> {
     /// From objects to the trees that hold them, up to the roots. A round for each level.
     fn climb(&self, keys: &[Holders], holds: &mut HashMap<ObjectId, Set>, sets: &mut Sets) {
         let in_trees = |kind: Kind| matches!(kind, Kind::Blob | Kind::Tree);
-        let mut changed: Vec<ObjectId> = keys.iter().flatten().filter(|o| in_trees(o.1)).map(|o| o.0).collect();
+        let mut changed: Vec<ObjectId> = keys
+            .iter()
+            .flatten()
+            .filter(|o| in_trees(o.1))
+            .map(|o| o.0)
+            .collect();
         if changed.is_empty() {
             return;
         }
-        let forests: Vec<Forest> = self.objects.packs.iter().map(|pack| Forest::plant(pack, Some(&[Kind::Tree]))).collect();
+        let forests: Vec<Forest> = self
+            .objects
+            .packs
+            .iter()
+            .map(|pack| Forest::plant(pack, Some(&[Kind::Tree])))
+            .collect();
         let outside = |id: &ObjectId| self.objects.read(id).ok().flatten();
         while !changed.is_empty() && !self.stop.load(std::sync::atomic::Ordering::Relaxed) {
             let wanted = Wanted::new(std::mem::take(&mut changed));
             let mut holding: Vec<(ObjectId, u32)> = Vec::new();
             for (pack, forest) in self.objects.packs.iter().zip(&forests) {
                 let found = holders(pack, forest, &wanted, &outside, self.threads, self.stop);
-                holding.extend(found.into_iter().filter_map(|(tree, id)| Some((pack.id(tree)?, id))));
+                holding.extend(
+                    found
+                        .into_iter()
+                        .filter_map(|(tree, id)| Some((pack.id(tree)?, id))),
+                );
             }
             for tree in self.loose.iter().filter(|object| object.kind == Kind::Tree) {
                 if let Ok(Some((_, bytes))) = self.objects.read(&tree.id) {
@@ -102,7 +116,10 @@ impl Tracer<'_> {
                 }
             }
             for (tree, id) in holding {
-                let inner = holds.get(&wanted.ids()[id as usize]).copied().unwrap_or_default();
+                let inner = holds
+                    .get(&wanted.ids()[id as usize])
+                    .copied()
+                    .unwrap_or_default();
                 let held = holds.entry(tree).or_default();
                 let both = sets.union(*held, inner);
                 if both != *held {
@@ -113,62 +130,74 @@ impl Tracer<'_> {
         }
     }
 
-    fn commits(&self, graph: &Graph, holds: &HashMap<ObjectId, Set>, sets: &mut Sets, stories: &mut [Story]) {
+    fn commits(
+        &self,
+        graph: &Graph,
+        holds: &HashMap<ObjectId, Set>,
+        sets: &mut Sets,
+        stories: &mut [Story],
+    ) {
         let of = |id: &ObjectId| holds.get(id).copied().unwrap_or_default();
         let mut own: Vec<Set> = Vec::with_capacity(graph.commits.len());
         let mut reached: Vec<Set> = Vec::with_capacity(graph.commits.len());
         for commit in &graph.commits {
             let mine = sets.union(of(&commit.id), of(&commit.tree));
-            let below = commit.parents.iter().fold(mine, |all, p| sets.union(all, reached[*p as usize]));
+            let below = commit
+                .parents
+                .iter()
+                .fold(mine, |all, p| sets.union(all, reached[*p as usize]));
             own.push(mine);
             reached.push(below);
         }
         // Which kinds of names keep a commit.
         let mut kept = vec![0u8; graph.commits.len()];
-        let mut held = |name: &[u8], kind: Kept, id: &ObjectId, stories: &mut [Story], sets: &mut Sets| {
-            // Annotated tags lead to a commit by way of themselves.
-            let (mut at, mut tags) = (*id, 0);
-            for _ in 0..8 {
-                if graph.number(&at).is_some() {
-                    break;
-                }
-                match self.objects.read(&at) {
-                    Ok(Some((Kind::Tag, bytes))) => {
-                        tags = sets.union(tags, of(&at));
-                        match tree::tagged(&bytes) {
-                            Some(next) => at = next,
-                            None => break,
-                        }
+        let mut held =
+            |name: &[u8], kind: Kept, id: &ObjectId, stories: &mut [Story], sets: &mut Sets| {
+                // Annotated tags lead to a commit by way of themselves.
+                let (mut at, mut tags) = (*id, 0);
+                for _ in 0..8 {
+                    if graph.number(&at).is_some() {
+                        break;
                     }
-                    _ => break,
+                    match self.objects.read(&at) {
+                        Ok(Some((Kind::Tag, bytes))) => {
+                            tags = sets.union(tags, of(&at));
+                            match tree::tagged(&bytes) {
+                                Some(next) => at = next,
+                                None => break,
+                            }
+                        }
+                        _ => break,
+                    }
                 }
-            }
-            let number = graph.number(&at);
-            let (tip, below) = number.map_or((of(&at), of(&at)), |n| (own[n as usize], reached[n as usize]));
-            let (tip, below) = (sets.union(tip, tags), sets.union(below, tags));
-            if let Some(number) = number {
-                kept[number as usize] |= 1 << kind as u8;
-            }
-            if name.is_empty() {
-                return;
-            }
-            for &key in sets.keys(tip) {
-                let story = &mut stories[key as usize];
-                story.in_head |= name == b"HEAD";
-                story.held_by_count += 1;
-                if story.held_by.len() < NAMED {
-                    story.held_by.push(name.to_vec());
+                let number = graph.number(&at);
+                let (tip, below) = number.map_or((of(&at), of(&at)), |n| {
+                    (own[n as usize], reached[n as usize])
+                });
+                let (tip, below) = (sets.union(tip, tags), sets.union(below, tags));
+                if let Some(number) = number {
+                    kept[number as usize] |= 1 << kind as u8;
                 }
-            }
-            for &key in sets.keys(below) {
-                let story = &mut stories[key as usize];
-                story.kept.insert(kind);
-                story.reached_from_count += 1;
-                if story.reached_from.len() < NAMED {
-                    story.reached_from.push(name.to_vec());
+                if name.is_empty() {
+                    return;
                 }
-            }
-        };
+                for &key in sets.keys(tip) {
+                    let story = &mut stories[key as usize];
+                    story.in_head |= name == b"HEAD";
+                    story.held_by_count += 1;
+                    if story.held_by.len() < NAMED {
+                        story.held_by.push(name.to_vec());
+                    }
+                }
+                for &key in sets.keys(below) {
+                    let story = &mut stories[key as usize];
+                    story.kept.insert(kind);
+                    story.reached_from_count += 1;
+                    if story.reached_from.len() < NAMED {
+                        story.reached_from.push(name.to_vec());
+                    }
+                }
+            };
         for id in &self.refs.logged {
             held(b"", Kept::Reflog, id, stories, sets);
         }
@@ -200,25 +229,48 @@ impl Tracer<'_> {
                 if story.commits.len() < NAMED {
                     story.commits.push(id);
                 }
-                let all = [Kept::Branch, Kept::Tag, Kept::Remote, Kept::Stash, Kept::Note, Kept::OtherRef, Kept::Reflog];
-                let by = all.into_iter().filter(|kind| kept[number as usize] >> *kind as u8 & 1 != 0);
+                let all = [
+                    Kept::Branch,
+                    Kept::Tag,
+                    Kept::Remote,
+                    Kept::Stash,
+                    Kept::Note,
+                    Kept::OtherRef,
+                    Kept::Reflog,
+                ];
+                let by = all
+                    .into_iter()
+                    .filter(|kind| kept[number as usize] >> *kind as u8 & 1 != 0);
                 story.kept.extend(by);
             }
         }
     }
 
     /// Where the key stands, from the first commit and from what refs hold now.
-    fn paths(&self, key: u32, graph: &Graph, holds: &HashMap<ObjectId, Set>, sets: &Sets, story: &mut Story) {
+    fn paths(
+        &self,
+        key: u32,
+        graph: &Graph,
+        holds: &HashMap<ObjectId, Set>,
+        sets: &Sets,
+        story: &mut Story,
+    ) {
         let tips = self.refs.named.iter().map(|(_, id)| *id);
         let mut seen = BTreeSet::new();
         for commit in story.first.into_iter().chain(self.refs.head).chain(tips) {
-            let Some(root) = graph.number(&commit).map(|n| graph.commits[n as usize].tree) else {
+            let Some(root) = graph
+                .number(&commit)
+                .map(|n| graph.commits[n as usize].tree)
+            else {
                 continue;
             };
             let mut todo = vec![(root, Vec::new())];
             while let Some((id, path)) = todo.pop() {
                 let held = holds.get(&id).copied().unwrap_or_default();
-                if !sets.has(held, key) || seen.len() >= MOST_TREES || !seen.insert((id, path.clone())) {
+                if !sets.has(held, key)
+                    || seen.len() >= MOST_TREES
+                    || !seen.insert((id, path.clone()))
+                {
                     continue;
                 }
                 let Ok(Some((Kind::Tree, bytes))) = self.objects.read(&id) else {

@@ -101,7 +101,12 @@ impl<'a> Borders<'a> {
     }
 
     /// The literals that stand across `border` in `bytes`.
-    pub(super) fn crossing(&self, bytes: &[u8], border: usize, mut found: impl FnMut(usize, AnchorId)) {
+    pub(super) fn crossing(
+        &self,
+        bytes: &[u8],
+        border: usize,
+        mut found: impl FnMut(usize, AnchorId),
+    ) {
         for at in border.saturating_sub(self.anchors.longest() - 1)..border {
             let crosses = |id: &AnchorId| {
                 let literal = self.anchors.literal(*id);

@@ -34,7 +34,10 @@ struct Bits(Vec<u64>, u32);
 impl Bits {
     /// About 16 bits for each of `count` members.
     fn new(count: usize) -> Self {
-        let log = (count * 16).next_power_of_two().trailing_zeros().clamp(12, 26);
+        let log = (count * 16)
+            .next_power_of_two()
+            .trailing_zeros()
+            .clamp(12, 26);
         Self(vec![0; 1 << (log - 6)], 32 - log)
     }
 
@@ -164,14 +167,20 @@ impl Local {
         self.marks.sort_unstable();
         self.marks.dedup();
         if let Some(entry) = entry {
-            self.found.extend(self.marks.iter().map(|mark| (entry, mark.1)));
+            self.found
+                .extend(self.marks.iter().map(|mark| (entry, mark.1)));
         }
         self.marks.drain(..).collect()
     }
 }
 
 impl Visitor<'_> {
-    fn border(&self, version: Version<'_, <Self as Visit>::Marks>, number: usize, local: &mut Local) {
+    fn border(
+        &self,
+        version: Version<'_, <Self as Visit>::Marks>,
+        number: usize,
+        local: &mut Local,
+    ) {
         let delta = version.delta;
         let (left, right) = (&delta.segments[number - 1], &delta.segments[number]);
         let run = |segment: &Segment, end: u32| {
@@ -185,7 +194,10 @@ impl Visitor<'_> {
         }
         if !left.copied {
             let run = run(left, right.at);
-            if !self.wanted.may_hold_part(&run[run.len().saturating_sub(HEAD)..]) {
+            if !self
+                .wanted
+                .may_hold_part(&run[run.len().saturating_sub(HEAD)..])
+            {
                 return;
             }
         }
@@ -194,7 +206,8 @@ impl Visitor<'_> {
         let Local { marks, fetched, .. } = local;
         fetched.clear();
         version.fetch(start..(right.at + reach).min(delta.length), fetched);
-        self.wanted.search(fetched, |at, id| marks.push((start + at as u32, id)));
+        self.wanted
+            .search(fetched, |at, id| marks.push((start + at as u32, id)));
     }
 }
 
@@ -208,7 +221,8 @@ impl Visit for Visitor<'_> {
 
     fn whole(&self, local: &mut Local, entry: u32, _kind: Kind, bytes: &[u8]) -> Self::Marks {
         let Local { marks, .. } = local;
-        self.wanted.entries(bytes, |at, id| marks.push((at as u32, id)));
+        self.wanted
+            .entries(bytes, |at, id| marks.push((at as u32, id)));
         local.end(Some(entry))
     }
 
@@ -230,20 +244,24 @@ impl Visit for Visitor<'_> {
             if !segment.copied {
                 let run = &delta.inserted[source.start as usize..source.end as usize];
                 let marks = &mut local.marks;
-                self.wanted.search(run, |at, id| marks.push((segment.at + at as u32, id)));
+                self.wanted
+                    .search(run, |at, id| marks.push((segment.at + at as u32, id)));
                 continue;
             }
             let first = base.partition_point(|mark| mark.0 < source.start);
             let inside = |mark: &&(u32, u32)| mark.0 + self.wanted.length as u32 <= source.end;
             let carried = base[first..].iter().take_while(inside);
-            local.marks.extend(carried.map(|mark| (segment.at + (mark.0 - source.start), mark.1)));
+            local
+                .marks
+                .extend(carried.map(|mark| (segment.at + (mark.0 - source.start), mark.1)));
         }
         local.end(Some(entry))
     }
 
     fn borrowed(&self, local: &mut Local, _kind: Kind, bytes: &[u8]) -> Self::Marks {
         let Local { marks, .. } = local;
-        self.wanted.entries(bytes, |at, id| marks.push((at as u32, id)));
+        self.wanted
+            .entries(bytes, |at, id| marks.push((at as u32, id)));
         local.end(None)
     }
 

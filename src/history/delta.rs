@@ -30,7 +30,9 @@ pub(super) struct Delta<'a> {
 impl<'a> Delta<'a> {
     /// Where segment `number` ends in the version.
     pub(super) fn end(&self, number: usize) -> u32 {
-        self.segments.get(number + 1).map_or(self.length, |next| next.at)
+        self.segments
+            .get(number + 1)
+            .map_or(self.length, |next| next.at)
     }
 
     /// The segment that holds the byte at `at`, which lies in the version.
@@ -142,7 +144,10 @@ fn copy(code: u8, rest: &mut &[u8]) -> Result<(u64, u64), Damage> {
     let [a, b, c, d, x, y, z] = parts;
     let from = u32::from_le_bytes([a, b, c, d]);
     let size = u32::from_le_bytes([x, y, z, 0]);
-    Ok((u64::from(from), u64::from(if size == 0 { 0x1_0000 } else { size })))
+    Ok((
+        u64::from(from),
+        u64::from(if size == 0 { 0x1_0000 } else { size }),
+    ))
 }
 
 #[cfg(test)]
@@ -160,9 +165,16 @@ mod tests {
         let segment = |at, from, copied| Segment { at, from, copied };
         assert_eq!(
             view.segments,
-            [segment(0, 0, true), segment(6, 0, false), segment(8, 9, true)]
+            [
+                segment(0, 0, true),
+                segment(6, 0, false),
+                segment(8, 9, true)
+            ]
         );
-        assert_eq!((view.inserted, view.end(2), view.segment_at(7)), (&b"ab"[..], 9, 1));
+        assert_eq!(
+            (view.inserted, view.end(2), view.segment_at(7)),
+            (&b"ab"[..], 9, 1)
+        );
     }
 
     #[test]
@@ -176,7 +188,9 @@ mod tests {
             &[10, 1, 2, b'a', b'a'],  // too long a result
             &[9, 1, 1, b'a'],         // another base
             &[10],
-            &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1],
+            &[
+                0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1,
+            ],
         ] {
             assert!(parsed.parse(delta, 10).is_err(), "{delta:?}");
         }

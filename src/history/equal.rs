@@ -23,8 +23,15 @@ fn searched(pack: &Pack, matcher: &Matcher, threads: usize) -> Places {
     let search = Search::new(matcher, &progress);
     let stop = AtomicBool::new(false);
     let results = walk(pack, &forest, &search, &|_| None, threads, &stop);
-    assert!(results.iter().all(|r| r.damaged.is_empty()), "{:?}", results[0].damaged);
-    assert_eq!(results.iter().map(|r| r.read.items).sum::<u64>(), u64::from(pack.len()));
+    assert!(
+        results.iter().all(|r| r.damaged.is_empty()),
+        "{:?}",
+        results[0].damaged
+    );
+    assert_eq!(
+        results.iter().map(|r| r.read.items).sum::<u64>(),
+        u64::from(pack.len())
+    );
     let found = results.into_iter().flat_map(|r| r.occurrences);
     found.map(|o| (o.entry, o.at, o.hit.fingerprint)).collect()
 }
@@ -57,7 +64,8 @@ enum Text {
 fn text() -> impl Strategy<Value = Text> {
     prop_oneof![
         "[ a-z=\"_\n-]{0,60}".prop_map(Text::Filler),
-        (0u64..6, 0usize..20, 0usize..200, 0usize..200).prop_map(|(seed, which, a, b)| Text::Key(seed, which, a, b)),
+        (0u64..6, 0usize..20, 0usize..200, 0usize..200)
+            .prop_map(|(seed, which, a, b)| Text::Key(seed, which, a, b)),
         Just(Text::Filler(String::new())),
         Just(Text::Filler("openai seek_ ek_ T3Bl bkFJ ".to_owned())),
     ]
@@ -65,15 +73,26 @@ fn text() -> impl Strategy<Value = Text> {
 
 fn edit() -> impl Strategy<Value = Edit> {
     let part = (0usize..1000, prop_oneof![0usize..1000, 0usize..40], text());
-    (0usize..100, any::<bool>(), proptest::collection::vec(part, 0..7))
-        .prop_map(|(base, by_reference, parts)| Edit { base, by_reference, parts })
+    (
+        0usize..100,
+        any::<bool>(),
+        proptest::collection::vec(part, 0..7),
+    )
+        .prop_map(|(base, by_reference, parts)| Edit {
+            base,
+            by_reference,
+            parts,
+        })
 }
 
 fn write(text: &Text, templates: &[Template]) -> Vec<u8> {
     match text {
         Text::Filler(text) => text.clone().into_bytes(),
         Text::Key(seed, which, a, b) => {
-            let text = templates[which % templates.len()].fill(*seed).text.into_bytes();
+            let text = templates[which % templates.len()]
+                .fill(*seed)
+                .text
+                .into_bytes();
             let (a, b) = (a % (text.len() + 1), b % (text.len() + 1));
             text[a.min(b)..a.max(b)].to_vec()
         }
@@ -81,25 +100,39 @@ fn write(text: &Text, templates: &[Template]) -> Vec<u8> {
 }
 
 fn templates() -> Vec<Template> {
-    Rules::built_in().iter().flat_map(|rule| rule.must_match.clone()).collect()
+    Rules::built_in()
+        .iter()
+        .flat_map(|rule| rule.must_match.clone())
+        .collect()
 }
 
 /// The versions that the edits make, and the pack that holds them as deltas.
 fn history(first: &[Text], edits: &[Edit]) -> (Vec<Vec<u8>>, Vec<Entry>) {
     let templates = templates();
     let whole = |text: &Text| match text {
-        Text::Key(seed, which, ..) => templates[which % templates.len()].fill(*seed).text.into_bytes(),
+        Text::Key(seed, which, ..) => templates[which % templates.len()]
+            .fill(*seed)
+            .text
+            .into_bytes(),
         filler => write(filler, &templates),
     };
     let mut versions = vec![first.iter().flat_map(whole).collect::<Vec<u8>>()];
     let mut entries = vec![Entry::Blob(versions[0].clone())];
     for edit in edits {
         // Mostly the last version, for long chains.
-        let number = if edit.base < 60 { versions.len() - 1 } else { edit.base % versions.len() };
+        let number = if edit.base < 60 {
+            versions.len() - 1
+        } else {
+            edit.base % versions.len()
+        };
         let base = &versions[number];
         let mut next = Vec::new();
         let mut steps = Vec::new();
-        let texts: Vec<Vec<u8>> = edit.parts.iter().map(|part| write(&part.2, &templates)).collect();
+        let texts: Vec<Vec<u8>> = edit
+            .parts
+            .iter()
+            .map(|part| write(&part.2, &templates))
+            .collect();
         for ((from, length, _), text) in edit.parts.iter().zip(&texts) {
             let from = from * base.len() / 1000;
             let length = (length * base.len() / 1000).min(base.len() - from);
@@ -149,8 +182,15 @@ fn a_chain_longer_than_any_limit_is_walked() {
         let mut next = base[..at].to_vec();
         next.extend_from_slice(new.as_bytes());
         next.extend_from_slice(&base[at..]);
-        let steps = [Step::Copy(0, at), Step::Insert(new.as_bytes()), Step::Copy(at, base.len() - at)];
-        entries.push(Entry::Offset(n - 1, forge::delta(base.len(), next.len(), &steps)));
+        let steps = [
+            Step::Copy(0, at),
+            Step::Insert(new.as_bytes()),
+            Step::Copy(at, base.len() - at),
+        ];
+        entries.push(Entry::Offset(
+            n - 1,
+            forge::delta(base.len(), next.len(), &steps),
+        ));
         versions.push(next);
     }
     let directory = tempfile::tempdir().unwrap();
@@ -163,7 +203,10 @@ fn a_chain_longer_than_any_limit_is_walked() {
 
 #[test]
 fn a_pack_without_an_index_is_walked_too() {
-    let (versions, entries) = history(&[Text::Key(1, 0, 0, 0), Text::Filler(" end".to_owned())], &[]);
+    let (versions, entries) = history(
+        &[Text::Key(1, 0, 0, 0), Text::Filler(" end".to_owned())],
+        &[],
+    );
     let directory = tempfile::tempdir().unwrap();
     let path = forge::write(directory.path(), &entries, 0);
     let matcher = Matcher::new(&Rules::built_in(), None);

@@ -86,7 +86,10 @@ impl Forest {
         reached.extend(self.outside.iter().map(|o| o.0));
         let mut next = 0;
         while let Some(&entry) = reached.get(next) {
-            reached.extend(&self.children[self.first[entry as usize] as usize..self.first[entry as usize + 1] as usize]);
+            reached.extend(
+                &self.children
+                    [self.first[entry as usize] as usize..self.first[entry as usize + 1] as usize],
+            );
             next += 1;
         }
         for &entry in reached.iter().rev() {
@@ -105,10 +108,13 @@ impl Forest {
         }
         if reached.len() + self.damaged.len() < base.len() {
             let mut seen = vec![false; base.len()];
-            reached.iter().for_each(|&entry| seen[entry as usize] = true);
+            reached
+                .iter()
+                .for_each(|&entry| seen[entry as usize] = true);
             self.damaged.iter().for_each(|d| seen[d.0 as usize] = true);
             let lost = (0..base.len()).filter(|&entry| !seen[entry]);
-            self.damaged.extend(lost.map(|entry| (entry as u32, Damage::Unrooted)));
+            self.damaged
+                .extend(lost.map(|entry| (entry as u32, Damage::Unrooted)));
         }
     }
 }

@@ -45,8 +45,18 @@ pub(super) fn delta(base: usize, length: usize, steps: &[Step<'_>]) -> Vec<u8> {
                 while done < size {
                     let part = (size - done).min(0xffff);
                     let at = (from + done) as u32;
-                    let bytes = [at as u8, (at >> 8) as u8, (at >> 16) as u8, (at >> 24) as u8, part as u8, (part >> 8) as u8];
-                    let code = bytes.iter().enumerate().fold(0x80, |code, (bit, byte)| code | u8::from(*byte != 0) << bit);
+                    let bytes = [
+                        at as u8,
+                        (at >> 8) as u8,
+                        (at >> 16) as u8,
+                        (at >> 24) as u8,
+                        part as u8,
+                        (part >> 8) as u8,
+                    ];
+                    let code = bytes
+                        .iter()
+                        .enumerate()
+                        .fold(0x80, |code, (bit, byte)| code | u8::from(*byte != 0) << bit);
                     out.push(code);
                     out.extend(bytes.iter().filter(|byte| **byte != 0));
                     done += part;

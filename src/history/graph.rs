@@ -33,7 +33,12 @@ pub(super) struct Node {
 
 impl Graph {
     /// Reads all commits.
-    pub(super) fn read(objects: &Objects, loose: &[Found], threads: usize, stop: &AtomicBool) -> Self {
+    pub(super) fn read(
+        objects: &Objects,
+        loose: &[Found],
+        threads: usize,
+        stop: &AtomicBool,
+    ) -> Self {
         let mut all: Vec<(ObjectId, Commit)> = Vec::new();
         for pack in &objects.packs {
             let forest = Forest::plant(pack, Some(&[Kind::Commit]));
@@ -67,8 +72,14 @@ impl Graph {
             while let Some(&place) = stack.last() {
                 let (id, commit) = &all[place];
                 let first = !std::mem::replace(&mut entered[place], true);
-                let waiting = |parent: &ObjectId| places.get(parent).copied().filter(|p| !entered[*p]);
-                if first && commit.parents.iter().any(|parent| waiting(parent).is_some()) {
+                let waiting =
+                    |parent: &ObjectId| places.get(parent).copied().filter(|p| !entered[*p]);
+                if first
+                    && commit
+                        .parents
+                        .iter()
+                        .any(|parent| waiting(parent).is_some())
+                {
                     stack.extend(commit.parents.iter().filter_map(waiting));
                     continue;
                 }
@@ -76,7 +87,11 @@ impl Graph {
                 if numbers.contains_key(id) {
                     continue;
                 }
-                let parents: Vec<u32> = commit.parents.iter().filter_map(|p| numbers.get(p).copied()).collect();
+                let parents: Vec<u32> = commit
+                    .parents
+                    .iter()
+                    .filter_map(|p| numbers.get(p).copied())
+                    .collect();
                 absent += (commit.parents.len() - parents.len()) as u64;
                 numbers.insert(*id, commits.len() as u32);
                 commits.push(Node {

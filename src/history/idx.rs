@@ -43,7 +43,9 @@ impl Index {
         for slot in 0..256 {
             let upto = be32(&map, fanout + slot * 4).ok_or(Damage::Short)?;
             if upto < before {
-                return Err(Damage::NotA("index: its table of first bytes goes backwards"));
+                return Err(Damage::NotA(
+                    "index: its table of first bytes goes backwards",
+                ));
             }
             before = upto;
         }
@@ -54,7 +56,12 @@ impl Index {
             let offsets = tables + count * (id_len + 4);
             (tables, id_len, offsets, offsets + count * 4)
         } else {
-            (tables + 4, id_len + 4, tables, tables + count * (id_len + 4))
+            (
+                tables + 4,
+                id_len + 4,
+                tables,
+                tables + count * (id_len + 4),
+            )
         };
         if end > trailer {
             return Err(Damage::Short);

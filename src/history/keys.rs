@@ -85,7 +85,9 @@ impl Keys {
                     Source::Packed(at) => objects.kind(*at),
                     Source::Loose(id) => loose_kinds.get(id).copied(),
                 };
-                ids.iter().filter_map(|(id, source)| Some((*id, kind(source)?))).collect()
+                ids.iter()
+                    .filter_map(|(id, source)| Some((*id, kind(source)?)))
+                    .collect()
             })
             .collect();
         let (stories, _) = tracer.trace(&holders);
@@ -134,7 +136,12 @@ impl Key {
                 summary: masked(summary),
             })
         };
-        let names = |names: &[Vec<u8>]| names.iter().map(|name| masked(name)).collect::<Vec<Masked>>();
+        let names = |names: &[Vec<u8>]| {
+            names
+                .iter()
+                .map(|name| masked(name))
+                .collect::<Vec<Masked>>()
+        };
         let at = self.seen.get(&source).copied().unwrap_or_default();
         let origin = story.origin.map(|(mut path, _)| {
             if kind == Kind::Tree {

@@ -40,7 +40,10 @@ pub(super) fn open(path: &Path) -> Result<Loose, Damage> {
         .strip_suffix(b"\0")
         .and_then(|header| {
             let space = header.iter().position(|b| *b == b' ')?;
-            let size = std::str::from_utf8(&header[space + 1..]).ok()?.parse().ok()?;
+            let size = std::str::from_utf8(&header[space + 1..])
+                .ok()?
+                .parse()
+                .ok()?;
             Some((Kind::from_word(&header[..space])?, size))
         })
         .ok_or(Damage::NotA("loose object"))?;
@@ -69,7 +72,8 @@ pub(super) fn read(
         }
         let mut bytes = Vec::new();
         let mut body = loose.body;
-        body.read_to_end(&mut bytes).map_err(|_| Damage::Compressed)?;
+        body.read_to_end(&mut bytes)
+            .map_err(|_| Damage::Compressed)?;
         if bytes.len() as u64 != loose.size {
             return Err(Damage::Size);
         }

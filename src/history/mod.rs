@@ -141,7 +141,10 @@ impl History<'_> {
         let mut keys = Keys::default();
         for (number, pack) in objects.packs.iter().enumerate() {
             if pack.missing() > 0 {
-                let why = format!("is damaged: {} of its objects can't be found", pack.missing());
+                let why = format!(
+                    "is damaged: {} of its objects can't be found",
+                    pack.missing()
+                );
                 outcome.coverage.fail(self.masked(pack.path()), why);
             } else if let Some(damage) = pack.index_damage() {
                 let why = format!("its index is of no use ({damage}); it was read without one");
@@ -155,12 +158,20 @@ impl History<'_> {
             outcome.coverage.fail(self.masked(path), why.clone());
         }
         if let Ok(shallow) = std::fs::read(layout.common_dir.join("shallow")) {
-            let cut = shallow.split(|b| *b == b'\n').filter(|line| !line.is_empty()).count();
-            outcome.coverage.absent.insert("parents of commits where a shallow clone ends", cut as u64);
+            let cut = shallow
+                .split(|b| *b == b'\n')
+                .filter(|line| !line.is_empty())
+                .count();
+            outcome
+                .coverage
+                .absent
+                .insert("parents of commits where a shallow clone ends", cut as u64);
         }
         let index = std::fs::read(layout.git_dir.join("index")).unwrap_or_default();
         outcome.findings.extend(self.told(&refs.told));
-        outcome.findings.extend(keys.findings(self, &objects, &loose, &refs, &index));
+        outcome
+            .findings
+            .extend(keys.findings(self, &objects, &loose, &refs, &index));
     }
 
     fn pack(&self, objects: &Objects, number: u32, keys: &mut Keys, coverage: &mut Coverage) {
@@ -168,7 +179,11 @@ impl History<'_> {
         let forest = forest::Forest::plant(pack, None);
         let name = |entry: u32| match pack.id(entry) {
             Some(id) => Masked::vouched(format!("object {id}")),
-            None => Masked::vouched(format!("object at byte {} of {}", pack.start(entry), self.masked(pack.path()))),
+            None => Masked::vouched(format!(
+                "object at byte {} of {}",
+                pack.start(entry),
+                self.masked(pack.path())
+            )),
         };
         let search = search::Search::new(self.matcher, self.progress);
         let outside = |id: &ObjectId| objects.read(id).ok().flatten();
@@ -183,13 +198,21 @@ impl History<'_> {
                 coverage.fail(name(entry), damage.to_string());
             }
             for one in results.occurrences {
-                let at = objects::Packed { pack: number, entry: one.entry };
+                let at = objects::Packed {
+                    pack: number,
+                    entry: one.entry,
+                };
                 keys.add(Source::Packed(at), one.at, one.hit);
             }
         }
     }
 
-    fn loose(&self, objects: &Objects, keys: &mut Keys, coverage: &mut Coverage) -> Vec<loose::Found> {
+    fn loose(
+        &self,
+        objects: &Objects,
+        keys: &mut Keys,
+        coverage: &mut Coverage,
+    ) -> Vec<loose::Found> {
         let mut files = Vec::new();
         for directory in &objects.directories {
             loose::list(
@@ -200,20 +223,31 @@ impl History<'_> {
         }
         files.sort();
         files.dedup_by_key(|file| file.0);
-        self.progress.total.fetch_add(files.len() as u64, Ordering::Relaxed);
+        self.progress
+            .total
+            .fetch_add(files.len() as u64, Ordering::Relaxed);
         let read: Vec<_> = files
             .into_par_iter()
             .map_init(Buffers::default, |buffers, (id, path)| {
                 let mut found = Vec::new();
                 let opened = loose::open(&path).map(|loose| {
                     let go_on = || self.go_on();
-                    let (bytes, result) = examine::stream(self.matcher, loose.body, buffers, &go_on, &mut |one| {
-                        found.push((one.offset, one.hit));
-                    });
+                    let (bytes, result) =
+                        examine::stream(self.matcher, loose.body, buffers, &go_on, &mut |one| {
+                            found.push((one.offset, one.hit));
+                        });
                     self.progress.objects.fetch_add(1, Ordering::Relaxed);
                     self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
                     let whole = !self.go_on() || result.is_ok() && bytes == loose.size;
-                    (loose.kind, bytes, if whole { Ok(()) } else { Err(damage::Damage::Compressed) })
+                    (
+                        loose.kind,
+                        bytes,
+                        if whole {
+                            Ok(())
+                        } else {
+                            Err(damage::Damage::Compressed)
+                        },
+                    )
                 });
                 (id, path, opened, found)
             })
@@ -244,7 +278,9 @@ impl History<'_> {
             let shown = || ShownPath::new(path.clone(), self.masked(path));
             let name = path.as_os_str().as_encoded_bytes();
             examine::bytes(self.matcher, name, &mut |found| {
-                outcome.findings.push(finding(found, Place::FileName(shown())));
+                outcome
+                    .findings
+                    .push(finding(found, Place::FileName(shown())));
             });
             let file = match File::open(path) {
                 Ok(file) => file,
@@ -256,9 +292,15 @@ impl History<'_> {
                 }
             };
             let findings = &mut outcome.findings;
-            let (bytes, result) = examine::file(self.matcher, &file, &mut buffers, &|| self.go_on(), &mut |found| {
-                findings.push(finding(found, Place::File(shown())));
-            });
+            let (bytes, result) = examine::file(
+                self.matcher,
+                &file,
+                &mut buffers,
+                &|| self.go_on(),
+                &mut |found| {
+                    findings.push(finding(found, Place::File(shown())));
+                },
+            );
             match result {
                 Ok(()) => outcome.coverage.read.add(bytes),
                 Err(error) => outcome.coverage.fail(self.masked(path), error.to_string()),
@@ -270,7 +312,10 @@ impl History<'_> {
     fn told(&self, text: &[u8]) -> Vec<Finding> {
         let mut findings = Vec::new();
         examine::bytes(self.matcher, text, &mut |found| {
-            findings.push(finding(found, Place::Stream("names and logs of refs".to_owned())));
+            findings.push(finding(
+                found,
+                Place::Stream("names and logs of refs".to_owned()),
+            ));
         });
         findings
     }

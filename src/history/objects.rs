@@ -206,7 +206,8 @@ fn pack_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
         let path = entry?.path();
         let is_pack = path.extension().is_some_and(|e| e == "pack");
         let is_partial = path.file_name().is_some_and(|name| {
-            name.to_str().is_some_and(|name| name.starts_with("tmp_pack_"))
+            name.to_str()
+                .is_some_and(|name| name.starts_with("tmp_pack_"))
         });
         if is_pack || is_partial {
             files.push(path);

@@ -30,7 +30,8 @@ pub(super) fn list(git_dir: &Path) -> Places {
         };
         let in_objects = directory == git_dir.join("objects");
         for entry in entries {
-            let (path, kind) = match entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))) {
+            let (path, kind) = match entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))
+            {
                 Ok(found) => found,
                 Err(error) => {
                     places.failed.push((directory.clone(), error));
@@ -46,7 +47,9 @@ pub(super) fn list(git_dir: &Path) -> Places {
                 } else {
                     todo.push(path);
                 }
-            } else if kind.is_file() && !(path.starts_with(git_dir.join("objects")) && is_database(&path)) {
+            } else if kind.is_file()
+                && !(path.starts_with(git_dir.join("objects")) && is_database(&path))
+            {
                 places.files.push(path);
             }
         }
@@ -66,8 +69,10 @@ fn is_fan(path: &Path) -> bool {
 fn is_database(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let extension = path.extension().unwrap_or_default().to_string_lossy();
-    matches!(&*extension, "pack" | "idx" | "rev" | "bitmap" | "mtimes" | "graph")
-        || name.starts_with("tmp_pack_")
+    matches!(
+        &*extension,
+        "pack" | "idx" | "rev" | "bitmap" | "mtimes" | "graph"
+    ) || name.starts_with("tmp_pack_")
         || name.starts_with("multi-pack-index")
         || name == "commit-graph"
 }

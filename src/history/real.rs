@@ -42,12 +42,19 @@ fn git(directory: &Path, args: &[&str], input: &[u8]) -> Vec<u8> {
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let out = child.wait_with_output().unwrap();
     writer.join().unwrap();
-    assert!(out.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "git {args:?}: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     out.stdout
 }
 
 fn key(seed: u64) -> String {
-    Template::parse("sk-proj-{long:74,74}").unwrap().fill(seed).key
+    Template::parse("sk-proj-{long:74,74}")
+        .unwrap()
+        .fill(seed)
+        .key
 }
 
 fn fingerprint(seed: u64) -> Fingerprint {
@@ -59,8 +66,14 @@ fn fingerprint(seed: u64) -> Fingerprint {
 /// message, key 5 in a note, 6 in a commit's message, 7 in a file's name, 8 in a blob that nothing
 /// refers to, 9 in a dropped commit, 10 in a branch's name, 11 in the configuration.
 fn make(directory: &Path, options: &[&str]) {
-    git(directory, &[&["init", "-q", "-b", "main"], options].concat(), b"");
-    let mut body: Vec<String> = (0..300).map(|n| format!("line {n} {}\n", n * n * 7919)).collect();
+    git(
+        directory,
+        &[&["init", "-q", "-b", "main"], options].concat(),
+        b"",
+    );
+    let mut body: Vec<String> = (0..300)
+        .map(|n| format!("line {n} {}\n", n * n * 7919))
+        .collect();
     let mut stream = String::new();
     let second = key(2);
     for n in 0..40usize {
@@ -77,8 +90,16 @@ fn make(directory: &Path, options: &[&str]) {
             30 => body.retain(|line| !line.contains(&key(1))),
             _ => {}
         }
-        let message = if n == 33 { key(6) } else { format!("change {n}") };
-        let name = if n == 35 { format!("dir/{}.txt", key(7)) } else { "other/plain.txt".to_owned() };
+        let message = if n == 33 {
+            key(6)
+        } else {
+            format!("change {n}")
+        };
+        let name = if n == 35 {
+            format!("dir/{}.txt", key(7))
+        } else {
+            "other/plain.txt".to_owned()
+        };
         let text = body.concat();
         stream.push_str(&format!(
             "commit refs/heads/main\ncommitter C <c@example.com> {} +0000\ndata {}\n{message}\nM 100644 inline src/deep/file.txt\ndata {}\n{text}\nM 100644 inline {name}\ndata 2\nx\n\n",
@@ -88,18 +109,37 @@ fn make(directory: &Path, options: &[&str]) {
             stream.push_str(&format!("D dir/{}.txt\n", key(7)));
         }
     }
-    git(directory, &["fast-import", "--quiet", "--depth=20"], stream.as_bytes());
+    git(
+        directory,
+        &["fast-import", "--quiet", "--depth=20"],
+        stream.as_bytes(),
+    );
     git(directory, &["reset", "-q", "--hard"], b"");
     git(directory, &["tag", "-a", "v1", "-m", &key(4)], b"");
     git(directory, &["notes", "add", "-m", &key(5)], b"");
-    git(directory, &["hash-object", "-w", "--stdin"], format!("x {}", key(8)).as_bytes());
+    git(
+        directory,
+        &["hash-object", "-w", "--stdin"],
+        format!("x {}", key(8)).as_bytes(),
+    );
     std::fs::write(directory.join("late.txt"), key(9)).unwrap();
     git(directory, &["add", "."], b"");
     git(directory, &["commit", "-q", "-m", "late"], b"");
     git(directory, &["reset", "-q", "--hard", "HEAD^"], b"");
-    let short = Template::parse("sk-proj-{alnum:20}T3BlbkFJ{alnum:20}").unwrap().fill(10).key;
+    let short = Template::parse("sk-proj-{alnum:20}T3BlbkFJ{alnum:20}")
+        .unwrap()
+        .fill(10)
+        .key;
     git(directory, &["branch", &short], b"");
-    git(directory, &["config", "remote.x.url", &format!("https://u:{}@localhost/", key(11))], b"");
+    git(
+        directory,
+        &[
+            "config",
+            "remote.x.url",
+            &format!("https://u:{}@localhost/", key(11)),
+        ],
+        b"",
+    );
 }
 
 fn layout(git_dir: PathBuf, id_length: usize) -> Layout {
@@ -116,7 +156,11 @@ type Places = BTreeSet<(ObjectId, u64, Fingerprint)>;
 
 /// What git lists, searched object by object.
 fn listed(directory: &Path, matcher: &Matcher) -> Places {
-    let out = git(directory, &["cat-file", "--batch", "--batch-all-objects"], b"");
+    let out = git(
+        directory,
+        &["cat-file", "--batch", "--batch-all-objects"],
+        b"",
+    );
     let mut places = Places::new();
     let mut rest = &out[..];
     while !rest.is_empty() {
@@ -125,7 +169,10 @@ fn listed(directory: &Path, matcher: &Matcher) -> Places {
         let size: usize = std::str::from_utf8(fields[2]).unwrap().parse().unwrap();
         let id = ObjectId::from_hex(fields[0]).unwrap();
         let hits = matcher.search_all(&rest[end + 1..end + 1 + size]);
-        places.extend(hits.into_iter().map(|hit| (id, hit.span.start as u64, hit.fingerprint)));
+        places.extend(
+            hits.into_iter()
+                .map(|hit| (id, hit.span.start as u64, hit.fingerprint)),
+        );
         rest = &rest[end + size + 2..];
     }
     places
@@ -145,7 +192,11 @@ fn searched(layout: &Layout, matcher: &Matcher) -> Places {
         }
     }
     let mut files = Vec::new();
-    loose::list(&layout.objects, |id, _| files.push(id), |_, error| panic!("{error}"));
+    loose::list(
+        &layout.objects,
+        |id, _| files.push(id),
+        |_, error| panic!("{error}"),
+    );
     for id in files {
         let (_, bytes) = objects.read(&id).unwrap().unwrap();
         let hits = matcher.search_all(&bytes).into_iter();
@@ -166,14 +217,26 @@ fn run(layout: &Layout, matcher: &Matcher) -> Outcome {
 }
 
 fn story(outcome: &Outcome, seed: u64) -> Option<&InHistory> {
-    outcome.findings.iter().find_map(|finding| match &finding.location.place {
-        Place::Object(object) if finding.fingerprint == fingerprint(seed) => Some(&**object),
-        _ => None,
-    })
+    outcome
+        .findings
+        .iter()
+        .find_map(|finding| match &finding.location.place {
+            Place::Object(object) if finding.fingerprint == fingerprint(seed) => Some(&**object),
+            _ => None,
+        })
 }
 
 fn first(object: &InHistory) -> &str {
-    object.first.as_ref().unwrap().summary.as_bytes().split(|b| *b == b'\n').next().map(|b| std::str::from_utf8(b).unwrap()).unwrap()
+    object
+        .first
+        .as_ref()
+        .unwrap()
+        .summary
+        .as_bytes()
+        .split(|b| *b == b'\n')
+        .next()
+        .map(|b| std::str::from_utf8(b).unwrap())
+        .unwrap()
 }
 
 /// `late` is how many commits there are beyond the forty.
@@ -181,8 +244,14 @@ fn check_stories(outcome: &Outcome, late: u64) {
     let told = |seed| story(outcome, seed).unwrap();
     assert_eq!((first(told(1)), told(1).commits.count), ("change 5", 25));
     assert_eq!(told(1).held_by.count, 0);
-    assert_eq!((first(told(2)), told(2).commits.count), ("change 12", 28 + late));
-    assert_eq!((first(told(3)), told(3).paths[0].raw()), ("change 20", Path::new("src/deep/file.txt")));
+    assert_eq!(
+        (first(told(2)), told(2).commits.count),
+        ("change 12", 28 + late)
+    );
+    assert_eq!(
+        (first(told(3)), told(3).paths[0].raw()),
+        ("change 20", Path::new("src/deep/file.txt"))
+    );
     assert!(told(3).kept.contains(&Kept::Branch) && told(3).held_by.count >= 2);
     assert_eq!((told(4).kind, &told(4).kept[..]), ("tag", &[Kept::Tag][..]));
     assert!(told(5).kept.contains(&Kept::Note));
@@ -202,8 +271,22 @@ fn every_form_that_git_keeps_is_searched_whole() {
         for repack in [
             &["status", "-s"][..],
             &["repack", "-q", "-adfk", "--depth=50", "--window=50"],
-            &["-c", "core.compression=9", "repack", "-q", "-adfk", "--depth=4000", "--window=10"],
-            &["-c", "repack.useDeltaBaseOffset=false", "repack", "-q", "-adfk"],
+            &[
+                "-c",
+                "core.compression=9",
+                "repack",
+                "-q",
+                "-adfk",
+                "--depth=4000",
+                "--window=10",
+            ],
+            &[
+                "-c",
+                "repack.useDeltaBaseOffset=false",
+                "repack",
+                "-q",
+                "-adfk",
+            ],
             &["-c", "pack.indexVersion=1", "repack", "-q", "-adfk"],
             &["repack", "-q", "-dk", "--geometric=2", "--write-midx"],
         ] {
@@ -213,13 +296,25 @@ fn every_form_that_git_keeps_is_searched_whole() {
             assert_eq!(found, expected, "{repack:?}");
         }
         let outcome = run(&layout, &matcher);
-        assert!(outcome.coverage.is_complete(), "{:?}", outcome.coverage.failures);
+        assert!(
+            outcome.coverage.is_complete(),
+            "{:?}",
+            outcome.coverage.failures
+        );
         check_stories(&outcome, 1);
         assert_eq!(story(&outcome, 8).unwrap().kept, [Kept::Nothing]);
         assert_eq!(story(&outcome, 9).unwrap().kept, [Kept::Reflog]);
-        let outside: Vec<_> = outcome.findings.iter().filter(|f| !matches!(f.location.place, Place::Object(_))).collect();
+        let outside: Vec<_> = outcome
+            .findings
+            .iter()
+            .filter(|f| !matches!(f.location.place, Place::Object(_)))
+            .collect();
         assert!(outside.iter().any(|f| f.fingerprint == fingerprint(11)));
-        assert!(outside.iter().any(|f| matches!(f.location.place, Place::FileName(_))));
+        assert!(
+            outside
+                .iter()
+                .any(|f| matches!(f.location.place, Place::FileName(_)))
+        );
     }
 }
 
@@ -238,10 +333,22 @@ fn copies_are_searched_for_what_they_still_have() {
         ("partial", &["--bare", "--filter=blob:none"]),
         ("shared", &["--bare", "--shared"]),
     ] {
-        let source = if name == "shared" { origin.to_str().unwrap() } else { &url };
-        git(directory.path(), &[&["clone", "-q"], options, &[source, name]].concat(), b"");
+        let source = if name == "shared" {
+            origin.to_str().unwrap()
+        } else {
+            &url
+        };
+        git(
+            directory.path(),
+            &[&["clone", "-q"], options, &[source, name]].concat(),
+            b"",
+        );
         let outcome = run(&layout(directory.path().join(name), 20), &matcher);
-        assert!(outcome.coverage.is_complete(), "{name}: {:?}", outcome.coverage.failures);
+        assert!(
+            outcome.coverage.is_complete(),
+            "{name}: {:?}",
+            outcome.coverage.failures
+        );
         match name {
             "mirror" => check_stories(&outcome, 0),
             "shallow" => {
@@ -257,9 +364,18 @@ fn copies_are_searched_for_what_they_still_have() {
     std::fs::create_dir(&reftable).unwrap();
     make(&reftable, &["--ref-format=reftable"]);
     let outcome = run(&layout(reftable.join(".git"), 20), &matcher);
-    assert!(outcome.coverage.is_complete(), "{:?}", outcome.coverage.failures);
+    assert!(
+        outcome.coverage.is_complete(),
+        "{:?}",
+        outcome.coverage.failures
+    );
     check_stories(&outcome, 1);
-    assert!(outcome.findings.iter().any(|f| matches!(f.location.place, Place::Stream(_))));
+    assert!(
+        outcome
+            .findings
+            .iter()
+            .any(|f| matches!(f.location.place, Place::Stream(_)))
+    );
 }
 
 #[test]
@@ -269,10 +385,20 @@ fn damage_is_counted_and_the_rest_is_searched() {
     make(directory.path(), &[]);
     git(directory.path(), &["repack", "-q", "-adfk"], b"");
     let layout = layout(directory.path().join(".git"), 20);
-    let pack = std::fs::read_dir(layout.objects.join("pack")).unwrap().map(|e| e.unwrap().path()).find(|p| p.extension().is_some_and(|e| e == "pack")).unwrap();
+    let pack = std::fs::read_dir(layout.objects.join("pack"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.extension().is_some_and(|e| e == "pack"))
+        .unwrap();
     let sound = std::fs::read(&pack).unwrap();
     let index = std::fs::read(pack.with_extension("idx")).unwrap();
-    let keys = |outcome: &Outcome| outcome.findings.iter().map(|f| f.fingerprint).collect::<BTreeSet<_>>();
+    let keys = |outcome: &Outcome| {
+        outcome
+            .findings
+            .iter()
+            .map(|f| f.fingerprint)
+            .collect::<BTreeSet<_>>()
+    };
     let whole = keys(&run(&layout, &matcher));
     let write = |bytes: &[u8], index: &[u8]| {
         for (path, bytes) in [(pack.clone(), bytes), (pack.with_extension("idx"), index)] {

@@ -97,12 +97,15 @@ impl Refs {
                 continue;
             }
             let space = line.iter().position(|b| *b == b' ');
-            let read = space.and_then(|at| Some((ObjectId::from_hex(&line[..at])?, &line[at + 1..])));
+            let read =
+                space.and_then(|at| Some((ObjectId::from_hex(&line[..at])?, &line[at + 1..])));
             match read {
                 Some((id, name)) => {
                     targets.insert(name.to_vec(), Target::Object(id));
                 }
-                None => self.failed.push((path.to_owned(), "a line in it names no object".to_owned())),
+                None => self
+                    .failed
+                    .push((path.to_owned(), "a line in it names no object".to_owned())),
             }
         }
     }
@@ -124,7 +127,10 @@ impl Refs {
                     let name = path.strip_prefix(root).unwrap_or(&path);
                     let name = name.as_os_str().as_encoded_bytes().to_vec();
                     #[cfg(windows)]
-                    let name = name.iter().map(|b| if *b == b'\\' { b'/' } else { *b }).collect();
+                    let name = name
+                        .iter()
+                        .map(|b| if *b == b'\\' { b'/' } else { *b })
+                        .collect();
                     targets.insert(name, target);
                 }
             }
@@ -145,7 +151,10 @@ impl Refs {
             None => ObjectId::from_hex(text).map(Target::Object),
         };
         if target.is_none() {
-            self.failed.push((path.to_owned(), "it names no object and no other ref".to_owned()));
+            self.failed.push((
+                path.to_owned(),
+                "it names no object and no other ref".to_owned(),
+            ));
         }
         target
     }
@@ -160,8 +169,12 @@ impl Refs {
         }
         match std::fs::read(path) {
             Ok(text) => {
-                let fields = text.split(|b| *b == b'\n').flat_map(|line| line.splitn(3, |b| *b == b' ').take(2));
-                let ids = fields.filter_map(ObjectId::from_hex).filter(|id| !id.is_zero());
+                let fields = text
+                    .split(|b| *b == b'\n')
+                    .flat_map(|line| line.splitn(3, |b| *b == b' ').take(2));
+                let ids = fields
+                    .filter_map(ObjectId::from_hex)
+                    .filter(|id| !id.is_zero());
                 self.logged.extend(ids);
                 self.logged.sort_unstable();
                 self.logged.dedup();
@@ -177,28 +190,49 @@ impl Refs {
             match command.output() {
                 Ok(said) if said.status.success() => Some(said.stdout),
                 Ok(said) => {
-                    let why = format!("git {} failed: {}", args[0], String::from_utf8_lossy(&said.stderr).trim());
+                    let why = format!(
+                        "git {} failed: {}",
+                        args[0],
+                        String::from_utf8_lossy(&said.stderr).trim()
+                    );
                     self.failed.push((git_dir.join("reftable"), why));
                     None
                 }
                 Err(error) => {
-                    let why = format!("only git reads this store of refs, and it did not start: {error}");
+                    let why =
+                        format!("only git reads this store of refs, and it did not start: {error}");
                     self.failed.push((git_dir.join("reftable"), why));
                     None
                 }
             }
         };
         let named = ask(&["for-each-ref", "--format=%(objectname) %(refname)"]);
-        let logged = ask(&["log", "--walk-reflogs", "--all", "--format=%H %gD %gn <%ge> %gs"]);
-        let head = ask(&["for-each-ref", "--include-root-refs", "--format=%(objectname)", "HEAD"]);
+        let logged = ask(&[
+            "log",
+            "--walk-reflogs",
+            "--all",
+            "--format=%H %gD %gn <%ge> %gs",
+        ]);
+        let head = ask(&[
+            "for-each-ref",
+            "--include-root-refs",
+            "--format=%(objectname)",
+            "HEAD",
+        ]);
         for line in named.iter().flat_map(|text| text.split(|b| *b == b'\n')) {
             let mut fields = line.splitn(2, |b| *b == b' ');
-            if let (Some(Some(id)), Some(name)) = (fields.next().map(ObjectId::from_hex), fields.next()) {
+            if let (Some(Some(id)), Some(name)) =
+                (fields.next().map(ObjectId::from_hex), fields.next())
+            {
                 self.named.push((name.to_vec(), id));
             }
         }
         for line in logged.iter().flat_map(|text| text.split(|b| *b == b'\n')) {
-            self.logged.extend(line.split(|b| *b == b' ').next().and_then(ObjectId::from_hex));
+            self.logged.extend(
+                line.split(|b| *b == b' ')
+                    .next()
+                    .and_then(ObjectId::from_hex),
+            );
         }
         self.head = head.and_then(|text| ObjectId::from_hex(text.trim_ascii()));
         self.told = [named, logged].into_iter().flatten().flatten().collect();

@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::border::Borders;
 use super::Progress;
+use super::border::Borders;
 use super::damage::Damage;
 use super::delta::Segment;
 use super::id::Kind;
@@ -113,7 +113,11 @@ impl<'a> Search<'a> {
         let mut from = 0;
         while from < bytes.len() {
             let left = bytes.len() - from;
-            let end = if left > PIECE + PIECE / 2 { from + PIECE } else { bytes.len() };
+            let end = if left > PIECE + PIECE / 2 {
+                from + PIECE
+            } else {
+                bytes.len()
+            };
             let piece = &bytes[..(end + overlap).min(bytes.len())];
             while let Some((at, id)) = anchors.find(piece, from).filter(|(at, _)| *at < end) {
                 found(at, id);
@@ -127,7 +131,9 @@ impl<'a> Search<'a> {
     fn search_whole(&self, bytes: &[u8], results: &mut Results) {
         self.anchors_in(bytes, |at, id| {
             results.hits.clear();
-            let examined = self.matcher.examine(Text::whole(bytes), at, id, &mut results.hits);
+            let examined = self
+                .matcher
+                .examine(Text::whole(bytes), at, id, &mut results.hits);
             let mark = mark(at, id, 0, bytes.len(), examined, &mut results.hits);
             results.add(mark);
         });
@@ -213,7 +219,10 @@ impl<'a> Search<'a> {
         }
         let source = segment.from..segment.from + (end - segment.at);
         let first = carried.partition_point(|mark| mark.at < source.start);
-        for mark in carried[first..].iter().take_while(|mark| mark.at < source.end) {
+        for mark in carried[first..]
+            .iter()
+            .take_while(|mark| mark.at < source.end)
+        {
             let left = (source.end - mark.at) as usize;
             let Some(anchor) = self.whole_anchor(mark.anchor, left) else {
                 continue;
@@ -258,17 +267,27 @@ impl<'a> Search<'a> {
         let reach = self.borders.reach();
         let start = border.saturating_sub(reach);
         results.fetched.clear();
-        version.fetch(start..(border + reach).min(delta.length), &mut results.fetched);
+        version.fetch(
+            start..(border + reach).min(delta.length),
+            &mut results.fetched,
+        );
         let fetched = std::mem::take(&mut results.fetched);
-        self.borders.crossing(&fetched, (border - start) as usize, |at, id| {
-            let mark = self.classify(version, start + at as u32, id, results);
-            results.add(mark);
-        });
+        self.borders
+            .crossing(&fetched, (border - start) as usize, |at, id| {
+                let mark = self.classify(version, start + at as u32, id, results);
+                results.add(mark);
+            });
         results.fetched = fetched;
     }
 
     /// Looks at what stands around an anchor.
-    fn classify(&self, version: Version<'_, Marks>, at: u32, id: AnchorId, results: &mut Results) -> Mark {
+    fn classify(
+        &self,
+        version: Version<'_, Marks>,
+        at: u32,
+        id: AnchorId,
+        results: &mut Results,
+    ) -> Mark {
         let length = version.delta.length;
         let behind = at + self.matcher.anchors().literal(id).len() as u32;
         let mut window = Vec::new();
@@ -291,7 +310,14 @@ impl<'a> Search<'a> {
         if examined.cut_left || examined.cut_right {
             (start, examined) = look(REACH as u32, hits);
         }
-        mark((at - start) as usize, id, start, length as usize, examined, hits)
+        mark(
+            (at - start) as usize,
+            id,
+            start,
+            length as usize,
+            examined,
+            hits,
+        )
     }
 }
 
@@ -324,7 +350,8 @@ impl Results {
     /// Writes down what was found in a version, and returns what is to be remembered of it.
     fn end(&mut self, entry: Option<u32>) -> Marks {
         if self.marks.len() > 1 {
-            self.marks.sort_unstable_by_key(|mark| (mark.at, mark.anchor));
+            self.marks
+                .sort_unstable_by_key(|mark| (mark.at, mark.anchor));
             self.marks.dedup_by_key(|mark| mark.at);
         }
         if let Some(entry) = entry {
@@ -365,7 +392,10 @@ fn mark(
     examined: Examined,
     hits: &mut Vec<Hit>,
 ) -> Mark {
-    let Range { start: from, end: to } = examined.touched;
+    let Range {
+        start: from,
+        end: to,
+    } = examined.touched;
     let found = (!hits.is_empty()).then(|| {
         hits.drain(..)
             .map(|hit| Found {

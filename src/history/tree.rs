@@ -71,7 +71,9 @@ pub(super) fn summary(bytes: &[u8]) -> (&[u8], i64, &[u8]) {
         if line.is_empty() {
             break;
         }
-        let person = line.strip_prefix(b"author ").or(line.strip_prefix(b"tagger "));
+        let person = line
+            .strip_prefix(b"author ")
+            .or(line.strip_prefix(b"tagger "));
         if let Some((name, time)) = person.and_then(signature) {
             (who, when) = (name, time);
         }
@@ -100,17 +102,27 @@ mod tests {
     #[test]
     fn commits_and_trees_are_read_and_nonsense_is_not() {
         let id = "0123456789abcdef0123456789abcdef01234567";
-        let text = format!("tree {id}\nparent {id}\nparent {id}\nauthor A <a@b> 5 +0100\ncommitter C > D <c@d> -7 +0000\n\nparent message\n");
+        let text = format!(
+            "tree {id}\nparent {id}\nparent {id}\nauthor A <a@b> 5 +0100\ncommitter C > D <c@d> -7 +0000\n\nparent message\n"
+        );
         let read = commit(text.as_bytes()).unwrap();
         assert_eq!((read.parents.len(), read.time), (2, -7));
-        assert_eq!(summary(text.as_bytes()), (&b"A <a@b>"[..], 5, &b"parent message"[..]));
+        assert_eq!(
+            summary(text.as_bytes()),
+            (&b"A <a@b>"[..], 5, &b"parent message"[..])
+        );
         assert_eq!(commit(b"tree 12\n"), None);
         let mut tree = b"100644 a b\0".to_vec();
         tree.extend([7; 20]);
         tree.extend(b"40000 dir\0");
         tree.extend([8; 20]);
-        let names: Vec<_> = entries(&tree, 20).map(|e| (e.name.to_vec(), e.is_tree, e.id[0])).collect();
-        assert_eq!(names, [(b"a b".to_vec(), false, 7), (b"dir".to_vec(), true, 8)]);
+        let names: Vec<_> = entries(&tree, 20)
+            .map(|e| (e.name.to_vec(), e.is_tree, e.id[0]))
+            .collect();
+        assert_eq!(
+            names,
+            [(b"a b".to_vec(), false, 7), (b"dir".to_vec(), true, 8)]
+        );
         assert_eq!(entries(&tree[..40], 20).count(), 1);
     }
 }

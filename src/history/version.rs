@@ -14,6 +14,11 @@ const LONGEST_CHAIN: u32 = 96;
 /// How many bytes the deltas of a chain may have beyond the size of the version that they lead to.
 const HEAVIEST_CHAIN: usize = 4 << 20;
 
+/// What looking up a border through one more delta costs, in bytes that could be copied in that
+/// time: once a chain has cost as much as rebuilding the version would, it is rebuilt. Measured on
+/// git/git, where it is a tenth faster than rebuilding all bases and a fifth than rebuilding none.
+const FETCH_PRICE: u64 = 60;
+
 /// Versions beyond this (64 MiB) are never rebuilt: a few instructions can claim gigabytes.
 const LARGEST_REBUILT: u32 = 64 << 20;
 
@@ -25,6 +30,9 @@ pub(super) struct Node<M> {
     /// Deltas from here to the bytes at the bottom, and how much memory they hold.
     chain: u32,
     weight: usize,
+    /// What fetching through the chain has cost until now, in bytes that could have been copied
+    /// for it.
+    debt: u64,
 }
 
 enum Body<M> {
@@ -62,15 +70,20 @@ impl<M> Node<M> {
             length,
             chain: 0,
             weight: bytes.len(),
+            debt: 0,
         })
     }
 
     /// A version as a delta against `base`, or rebuilt if the chain would become too long.
-    pub(super) fn delta(base: Arc<Self>, delta: Delta<'_>, marks: M) -> Self {
+    pub(super) fn delta(base: Arc<Self>, delta: Delta<'_>, children: usize, marks: M) -> Self {
         let own = size_of_val(delta.segments) + delta.inserted.len();
         let (chain, weight) = (base.chain + 1, base.weight + own);
         let length = delta.length;
-        let long = chain > LONGEST_CHAIN || weight > HEAVIEST_CHAIN + length as usize;
+        let borders = delta.segments.len() as u64 * children as u64;
+        let debt = base.debt + borders * u64::from(chain) * FETCH_PRICE;
+        let long = chain > LONGEST_CHAIN
+            || debt > u64::from(length)
+            || weight > HEAVIEST_CHAIN + length as usize;
         if long && length <= LARGEST_REBUILT {
             let mut bytes = Vec::with_capacity(length as usize);
             Version { delta, base: &base }.fetch(0..length, &mut bytes);
@@ -81,6 +94,7 @@ impl<M> Node<M> {
                 length,
                 chain: 0,
                 weight,
+                debt: 0,
             };
         }
         Self {
@@ -93,6 +107,7 @@ impl<M> Node<M> {
             length,
             chain,
             weight,
+            debt,
         }
     }
 

@@ -302,10 +302,14 @@ impl<V: Visit> Worker<'_, V> {
             let delta = self.parsed.view();
             let version = Version { delta, base: &base };
             let marks = self.visit.delta(&mut self.local, entry, kind, version);
-            if self.forest.children(entry).is_empty() {
+            let children = self.forest.children(entry).len();
+            if children == 0 {
                 return Ok(None);
             }
-            Ok(Some((Arc::new(Node::delta(base, delta, marks)), kind)))
+            Ok(Some((
+                Arc::new(Node::delta(base, delta, children, marks)),
+                kind,
+            )))
         });
         self.descend(entry, node);
     }
