@@ -3,9 +3,13 @@
 
 pub mod account;
 pub mod config;
+pub mod cli;
 pub mod coverage;
+pub mod examine;
 pub mod finding;
 pub mod matcher;
 pub mod rules;
+pub mod scan;
 pub mod secret;
 pub mod suppress;
+pub mod source;
