@@ -2,8 +2,8 @@
 //! environment; `ARCHITECTURE.md` shows its rooms and which way imports point.
 
 pub mod account;
-pub mod config;
 pub mod cli;
+pub mod config;
 pub mod coverage;
 pub mod examine;
 pub mod finding;
@@ -11,5 +11,5 @@ pub mod matcher;
 pub mod rules;
 pub mod scan;
 pub mod secret;
-pub mod suppress;
 pub mod source;
+pub mod suppress;

@@ -171,7 +171,7 @@ pub(super) fn parse(file: &File) -> Result<Vec<Given>, ConfigError> {
     for (name, value) in table.get_ref() {
         let at = line(name.span().start);
         let name = name.get_ref().to_string();
-        if !table::is_known(&name) {
+        if table::described(&name).is_none() {
             return Err(invalid(at, explain_unknown(&name)));
         }
         given.push(Given {

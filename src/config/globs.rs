@@ -52,11 +52,12 @@ impl Globs {
     pub fn new(globs: &Many<Glob>, here: &Path) -> Self {
         let mut builders: Vec<(PathBuf, GlobSetBuilder)> = Vec::new();
         for glob in globs.iter() {
+            let base = plain(&glob.base);
             let at = builders
                 .iter()
-                .position(|(base, _)| *base == glob.base)
+                .position(|(other, _)| *other == base)
                 .unwrap_or_else(|| {
-                    builders.push((glob.base.clone(), GlobSetBuilder::new()));
+                    builders.push((base, GlobSetBuilder::new()));
                     builders.len() - 1
                 });
             let forms = compile(&glob.pattern).expect("compiled once already, when it was read");
@@ -87,7 +88,7 @@ impl Globs {
         if self.is_empty() {
             return false;
         }
-        let path = plain(self.here.join(path));
+        let path = plain(&self.here.join(path));
         self.sets.iter().any(|(base, set)| {
             path.strip_prefix(base)
                 .is_ok_and(|path| !path.as_os_str().is_empty() && set.is_match(path))
@@ -95,12 +96,8 @@ impl Globs {
     }
 }
 
-/// `path` without `.` and `..`, which no glob names.
-fn plain(path: PathBuf) -> PathBuf {
-    let is_plain = |c: Component<'_>| !matches!(c, Component::CurDir | Component::ParentDir);
-    if path.components().all(is_plain) {
-        return path;
-    }
+/// `path` without `.`, `..` and doubled slashes, which no glob names.
+fn plain(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {
         match component {
@@ -149,6 +146,7 @@ mod tests {
             "top/a",
             "docs/a.md",
             "./vendor/a",
+            "x/./vendor//a",
             "x/../top/a",
         ] {
             assert!(under(named), "{named}");
@@ -168,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_glob_reaches_no_further_than_its_directory() {
-        let set = globs(&[("/r/sub", "**"), ("/s", "a/")]);
+        let set = globs(&[("/r/sub", "**"), ("/r/../s/.", "a/")]);
         assert!(set.matches(Path::new("/r/sub/x")));
         assert!(!set.matches(Path::new("/r/sub")));
         assert!(!set.matches(Path::new("/r/x")));

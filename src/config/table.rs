@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use super::ConfigError;
 use super::file::{self, File};
@@ -15,6 +16,11 @@ macro_rules! settings {
             $($(#[doc = $doc])+ pub $field: $kind<$value>,)+
         }
 
+        /// What there is to be set, in the order of the table.
+        pub static TABLE: LazyLock<Vec<Described>> = LazyLock::new(|| vec![
+            $(describe::<$kind<$value>>(stringify!($field), concat!($($doc),+))),+
+        ]);
+
         impl Default for Settings {
             fn default() -> Self {
                 Self { $($field: settings!(@default $kind $($default)?),)+ }
@@ -27,13 +33,9 @@ macro_rules! settings {
                 None
             }
 
-            /// Every setting's name, text and values.
-            fn each(&self) -> Vec<(String, String, &dyn Setting)> {
-                vec![$((
-                    stringify!($field).replace('_', "-"),
-                    concat!($($doc),+).trim().to_owned(),
-                    &self.$field as &dyn Setting,
-                )),+]
+            /// Every setting, in the order of the table.
+            fn each(&self) -> Vec<&dyn Setting> {
+                vec![$(&self.$field),+]
             }
         }
     };
@@ -60,24 +62,55 @@ settings! {
     threads: One<u16> = 0;
 }
 
-fn is_field(field: &str, name: &str) -> bool {
-    let same = |(f, n): (u8, u8)| f == n || (f == b'_' && n == b'-');
-    field.len() == name.len() && !name.contains('_') && field.bytes().zip(name.bytes()).all(same)
+/// A setting, for people, for the command line and for documentation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Its name in files, and on the command line behind two hyphens.
+    pub name: String,
+    /// What it is for.
+    pub doc: String,
+    /// What a value has to be, in words.
+    pub form: String,
+    /// What a value is called on the command line.
+    pub value_name: &'static str,
+    /// The variable that gives it.
+    pub variable: String,
+    /// Whether it takes many values, to which every source adds.
+    pub is_list: bool,
+    /// Whether it is on or off, so that its name alone turns it on.
+    pub is_switch: bool,
 }
 
-pub(super) fn is_known(name: &str) -> bool {
-    Settings::default().setting(name).is_some()
+fn describe<S: Setting>(field: &str, doc: &str) -> Described {
+    let kind = S::kind();
+    Described {
+        name: field.replace('_', "-"),
+        doc: doc.trim().to_owned(),
+        form: kind.form,
+        value_name: kind.value_name,
+        variable: format!("{PREFIX}{}", field.to_ascii_uppercase()),
+        is_list: kind.is_list,
+        is_switch: kind.is_switch,
+    }
+}
+
+fn is_field(field: &str, name: &str) -> bool {
+    field.replace('_', "-") == name
+}
+
+/// The setting of this name.
+pub(super) fn described(name: &str) -> Option<&'static Described> {
+    TABLE.iter().find(|setting| setting.name == name)
 }
 
 /// The setting that was probably meant.
-pub(super) fn nearest(name: &str) -> Option<String> {
+pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace('_', "-");
-    let defaults = Settings::default();
-    let names = defaults.each().into_iter().map(|(name, _, _)| name);
-    let near = names.map(|known| (distance(&known, &name), known));
-    near.filter(|(distance, _)| *distance <= 2)
-        .min()
-        .map(|(_, known)| known)
+    let near = TABLE
+        .iter()
+        .map(|known| (distance(&known.name, &name), known.name.as_str()));
+    let near = near.filter(|(distance, _)| *distance <= 2).min();
+    near.map(|(_, known)| known)
 }
 
 /// How many letters have to change to make one of the other.
@@ -92,11 +125,6 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-/// The variable of the environment that gives a setting.
-fn variable(name: &str) -> String {
-    format!("{PREFIX}{}", name.replace('-', "_").to_ascii_uppercase())
 }
 
 const PREFIX: &str = "SKEWER_";
@@ -114,25 +142,19 @@ pub struct Sources<'a> {
     pub project: Option<&'a File>,
     /// The environment; only names that begin with `SKEWER_` are looked at.
     pub environment: Vec<(OsString, OsString)>,
-    /// Settings given on the command line, by name, each with its values.
+    /// Settings given on the command line, by [`Described::name`], each with its values.
     pub flags: Vec<(&'static str, Vec<OsString>)>,
 }
 
-/// A value of a setting, for people and their documentation.
+/// A value of a setting, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The setting.
-    pub name: String,
+    pub setting: &'static Described,
     /// The value, as it would be written in a file.
     pub value: String,
     /// Where it was given.
     pub origin: Origin,
-    /// What it is for.
-    pub doc: String,
-    /// What a value has to be.
-    pub form: String,
-    /// The variable that gives it.
-    pub variable: String,
 }
 
 impl Settings {
@@ -173,40 +195,35 @@ impl Settings {
 
     fn put_variable(
         &mut self,
-        variable_name: &OsString,
+        variable: &OsString,
         value: &OsString,
         here: &Path,
     ) -> Result<(), ConfigError> {
-        let Some(name) = variable_name.to_str().and_then(|n| n.strip_prefix(PREFIX)) else {
+        let Some(name) = variable.to_str().and_then(|n| n.strip_prefix(PREFIX)) else {
             return Ok(());
         };
-        let setting = name.to_ascii_lowercase().replace('_', "-");
-        let origin = Origin::Environment(format!("{PREFIX}{name}"));
-        if !is_known(&setting) {
+        let name = name.to_ascii_lowercase().replace('_', "-");
+        let origin = Origin::Environment(variable.to_string_lossy().into_owned());
+        let Some(setting) = described(&name) else {
             // Others may begin with our name (SKEWER_SKIP does); a misspelt one must not pass.
-            return match nearest(&setting) {
+            return match nearest(&name).and_then(described) {
                 Some(near) => Err(ConfigError::Invalid {
                     origin,
                     problem: format!(
                         "no setting has this variable; did you mean {}?",
-                        variable(&near)
+                        near.variable
                     ),
                 }),
                 None => Ok(()),
             };
-        }
+        };
         // As in PATH; an empty list is written as an empty value.
         let parts = std::env::split_paths(value).filter(|part| !part.as_os_str().is_empty());
-        let raw = match self.is_list(&setting) {
+        let raw = match setting.is_list {
             true => Raw::texts(parts),
             false => Raw::texts([value]),
         };
-        self.put_texts(&setting, raw, origin, here)
-    }
-
-    fn is_list(&self, name: &str) -> bool {
-        let mut all = self.each().into_iter();
-        all.any(|(known, _, setting)| known == name && setting.is_list())
+        self.put_texts(&name, raw, origin, here)
     }
 
     /// A setting with one value takes the last text.
@@ -218,10 +235,12 @@ impl Settings {
         base: &Path,
     ) -> Result<(), ConfigError> {
         let raw = match raw {
-            Raw::List(mut texts) if !self.is_list(name) => match texts.pop() {
-                Some((last, _)) => last,
-                None => return Ok(()),
-            },
+            Raw::List(mut texts) if described(name).is_some_and(|s| !s.is_list) => {
+                match texts.pop() {
+                    Some((last, _)) => last,
+                    None => return Ok(()),
+                }
+            }
             list => list,
         };
         self.put(name, raw, origin, base)
@@ -248,20 +267,16 @@ impl Settings {
 
     /// Every value of every setting.
     pub fn rows(&self) -> Vec<Row> {
-        let mut rows = Vec::new();
-        for (name, doc, setting) in self.each() {
-            for (value, origin) in setting.shown() {
-                rows.push(Row {
-                    value,
-                    origin,
-                    doc: doc.clone(),
-                    form: setting.form(),
-                    variable: variable(&name),
-                    name: name.clone(),
-                });
-            }
-        }
-        rows
+        let values = |(setting, value): (&'static Described, &dyn Setting)| {
+            let row = move |(value, origin)| Row {
+                setting,
+                value,
+                origin,
+            };
+            value.shown().into_iter().map(row)
+        };
+        let each = TABLE.iter().zip(self.each());
+        each.flat_map(values).collect()
     }
 }
 
@@ -292,7 +307,7 @@ mod tests {
     }
 
     fn shown(settings: &Settings) -> String {
-        let line = |row: &Row| format!("{} = {}  # {}\n", row.name, row.value, row.origin);
+        let line = |row: &Row| format!("{} = {}  # {}\n", row.setting.name, row.value, row.origin);
         settings.rows().iter().map(line).collect()
     }
 
@@ -342,9 +357,12 @@ mod tests {
     #[test]
     fn every_setting_has_a_text_a_variable_and_a_default() {
         let rows = Settings::default().rows();
-        assert_eq!(rows.len(), Settings::default().each().len());
+        assert_eq!(rows.len(), TABLE.len());
         for row in rows {
-            assert!(row.doc.ends_with('.') && !row.form.is_empty(), "{row:?}");
+            assert!(
+                row.setting.doc.ends_with('.') && !row.setting.form.is_empty(),
+                "{row:?}"
+            );
             assert_eq!(row.origin, Origin::Default);
             let mut sources = Sources {
                 here: "/r".into(),
@@ -352,7 +370,7 @@ mod tests {
             };
             // A default that is written out is understood.
             let text = row.value.trim_matches(['"', '\'', '[', ']']);
-            sources.environment = vec![(row.variable.into(), text.into())];
+            sources.environment = vec![(row.setting.variable.clone().into(), text.into())];
             assert!(Settings::resolve(&sources).is_ok(), "{text}");
         }
     }

@@ -71,6 +71,12 @@ pub(super) trait Value: Sized {
     /// What it has to be, for people.
     const FORM: &'static str;
 
+    /// What it is called on the command line.
+    const NAME: &'static str;
+
+    /// Whether it is on or off.
+    const IS_SWITCH: bool = false;
+
     /// Reads it; `None` if it is of another form.
     fn read(raw: &Raw, base: &Path) -> Result<Option<Self>, String>;
 
@@ -80,6 +86,8 @@ pub(super) trait Value: Sized {
 
 impl Value for bool {
     const FORM: &'static str = "true or false";
+    const NAME: &'static str = "BOOL";
+    const IS_SWITCH: bool = true;
 
     fn read(raw: &Raw, _: &Path) -> Result<Option<Self>, String> {
         Ok(match raw {
@@ -100,6 +108,7 @@ impl Value for bool {
 
 impl Value for u16 {
     const FORM: &'static str = "a number from 0 to 65535";
+    const NAME: &'static str = "N";
 
     fn read(raw: &Raw, _: &Path) -> Result<Option<Self>, String> {
         Ok(match raw {
@@ -125,6 +134,7 @@ pub enum OnIncomplete {
 
 impl Value for OnIncomplete {
     const FORM: &'static str = "\"fail\" or \"warn\"";
+    const NAME: &'static str = "WHAT";
 
     fn read(raw: &Raw, _: &Path) -> Result<Option<Self>, String> {
         Ok(match raw {
@@ -144,6 +154,7 @@ impl Value for OnIncomplete {
 
 impl Value for PathBuf {
     const FORM: &'static str = "a path";
+    const NAME: &'static str = "PATH";
 
     fn read(raw: &Raw, base: &Path) -> Result<Option<Self>, String> {
         let Raw::Text(text) = raw else {
@@ -171,6 +182,7 @@ pub struct Glob {
 
 impl Value for Glob {
     const FORM: &'static str = "a glob, such as \"vendor/**\"";
+    const NAME: &'static str = "GLOB";
 
     fn read(raw: &Raw, base: &Path) -> Result<Option<Self>, String> {
         let Raw::Text(text) = raw else {
@@ -223,13 +235,24 @@ impl<T> Many<T> {
     }
 }
 
+/// What there is to say of a setting's kind.
+pub(super) struct Kind {
+    /// What a value has to be, for people.
+    pub(super) form: String,
+    /// What a value is called on the command line.
+    pub(super) value_name: &'static str,
+    /// Whether it takes many values.
+    pub(super) is_list: bool,
+    /// Whether it is on or off.
+    pub(super) is_switch: bool,
+}
+
 /// What the table does with a setting, whatever its kind.
 pub(super) trait Setting {
-    /// What a value has to be, for people.
-    fn form(&self) -> String;
-
-    /// Whether it takes many values.
-    fn is_list(&self) -> bool;
+    /// Its kind.
+    fn kind() -> Kind
+    where
+        Self: Sized;
 
     /// Takes a value over. An error has the line of the element that is wrong.
     fn put(&mut self, raw: Raw, site: &Site<'_>) -> Result<(), (Origin, String)>;
@@ -250,12 +273,13 @@ fn read<T: Value>(raw: &Raw, site: &Site<'_>, origin: Origin) -> Result<One<T>, 
 }
 
 impl<T: Value> Setting for One<T> {
-    fn form(&self) -> String {
-        T::FORM.to_owned()
-    }
-
-    fn is_list(&self) -> bool {
-        false
+    fn kind() -> Kind {
+        Kind {
+            form: T::FORM.to_owned(),
+            value_name: T::NAME,
+            is_list: false,
+            is_switch: T::IS_SWITCH,
+        }
     }
 
     fn put(&mut self, raw: Raw, site: &Site<'_>) -> Result<(), (Origin, String)> {
@@ -269,17 +293,22 @@ impl<T: Value> Setting for One<T> {
 }
 
 impl<T: Value> Setting for Many<T> {
-    fn form(&self) -> String {
-        format!("a list; each {}", T::FORM)
-    }
-
-    fn is_list(&self) -> bool {
-        true
+    fn kind() -> Kind {
+        Kind {
+            form: format!("a list; each {}", T::FORM),
+            value_name: T::NAME,
+            is_list: true,
+            is_switch: false,
+        }
     }
 
     fn put(&mut self, raw: Raw, site: &Site<'_>) -> Result<(), (Origin, String)> {
         let Raw::List(elements) = raw else {
-            let problem = format!("{} can't be used; it takes {}", raw.shown(), self.form());
+            let problem = format!(
+                "{} can't be used; it takes {}",
+                raw.shown(),
+                Self::kind().form
+            );
             return Err((site.origin.clone(), problem));
         };
         for (element, line) in elements {

@@ -30,11 +30,12 @@ pub const PEERS: &[&str] = &[
 ];
 
 /// Which markers count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Markers {
     /// None: suppressions come from a base ref, so that a change can't excuse itself.
     Off,
     /// Ours.
+    #[default]
     Own,
     /// Ours and the [`PEERS`]'.
     All,

@@ -22,7 +22,9 @@ struct Tracked {
     used: AtomicBool,
 }
 
-/// Judges the findings of one run. Shared by all threads.
+/// Judges the findings of one run. Shared by all threads. The default one has no baseline and
+/// heeds our own markers.
+#[derive(Default)]
 pub struct Suppressor {
     markers: Markers,
     keys: BTreeMap<Fingerprint, Tracked>,
