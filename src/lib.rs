@@ -4,5 +4,7 @@
 pub mod coverage;
 pub mod finding;
 pub mod matcher;
+pub mod repo;
 pub mod rules;
 pub mod secret;
+pub mod source;
