@@ -8,6 +8,7 @@ pub mod coverage;
 pub mod examine;
 pub mod finding;
 pub mod matcher;
+pub mod repo;
 pub mod rules;
 pub mod scan;
 pub mod secret;
