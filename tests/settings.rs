@@ -1,5 +1,7 @@
 //! Settings and suppressions as the program's user meets them.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -36,6 +38,8 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
     }
     command.env("XDG_CONFIG_HOME", directory.join("xdg"));
     command.env("USER", "ann");
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null");
+    command.env("GIT_CONFIG_SYSTEM", "/dev/null");
     command
 }
 
@@ -80,7 +84,9 @@ fn an_allowed_key_is_hidden_and_no_other() {
         "date = 2020-01-01",
     );
     std::fs::write(top.path().join("skewer-baseline.toml"), expired).unwrap();
-    assert_eq!(code(top.path(), &["scan", "."]), 1);
+    let output = skewer(top.path(), &["scan", "."]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(&format!("expired suppression: {allowed} (revoked)")));
     std::fs::write(top.path().join("skewer-baseline.toml"), "not toml").unwrap();
     assert_eq!(code(top.path(), &["scan", "."]), 2);
 }
@@ -273,6 +279,18 @@ fn a_baseline_hides_what_was_there_and_nothing_new() {
         (2, 1)
     );
     assert!(before.lines().all(|line| after.contains(line)));
+    // What is gone is named, but only by a scan of everything; and it can be taken out.
+    std::fs::remove_file(top.path().join("b.env")).unwrap();
+    std::fs::create_dir(top.path().join("part")).unwrap();
+    let said = |arguments: &[&str]| text(&skewer(top.path(), arguments).stderr);
+    let unused = format!("unused suppression: {} (newer)", print(3));
+    assert!(said(&["scan", "."]).contains(&unused));
+    assert!(!said(&["scan", "part", "a.env"]).contains("unused"));
+    let prune = ["baseline", "write", "--reason", "r", "--prune"];
+    assert_eq!(code(top.path(), &[&prune[..], &["part"]].concat()), 2);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+    assert_eq!(code(top.path(), &prune), 0);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
 }
 
 #[test]
@@ -327,4 +345,111 @@ fn completions_and_manual_pages_are_made() {
         let name = setting.name.replace('-', "\\-");
         assert!(page.contains(&name), "{name}");
     }
+}
+
+fn git(directory: &Path, arguments: &[&str]) {
+    let status = Command::new("git")
+        .current_dir(directory)
+        .args(["-c", "user.name=Ann", "-c", "user.email=ann@example.com"])
+        .args(["-c", "init.defaultBranch=main"])
+        .args(arguments)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_SYSTEM", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(
+        status.status.success(),
+        "{arguments:?}: {}",
+        text(&status.stderr)
+    );
+}
+
+#[test]
+fn a_change_cannot_excuse_itself() {
+    let top = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(top.path().join(name), text).unwrap();
+    let from_main = |extra: &[&str]| {
+        code(
+            top.path(),
+            &[&["scan", "--suppress-from", "main", "."], extra].concat(),
+        )
+    };
+    git(top.path(), &["init", "-q"]);
+    assert_eq!(
+        code(
+            top.path(),
+            &["allow", &print(1).to_string(), "--reason", "r"]
+        ),
+        0
+    );
+    write("skewer.toml", "exclude = ['vendor']\n");
+    write("old.env", &key(1));
+    std::fs::create_dir(top.path().join("vendor")).unwrap();
+    write("vendor/a.env", &key(3));
+    git(top.path(), &["add", "."]);
+    git(top.path(), &["commit", "-qm", "one"]);
+    git(top.path(), &["checkout", "-qb", "change"]);
+    assert_eq!(from_main(&[]), 0);
+    // What the change adds: a key, and each way to hide it.
+    write("new.env", &key(2));
+    assert_eq!(from_main(&[]), 1);
+    assert_eq!(
+        code(
+            top.path(),
+            &["allow", &print(2).to_string(), "--reason", "r"]
+        ),
+        0
+    );
+    assert_eq!((code(top.path(), &["scan", "."]), from_main(&[])), (0, 1));
+    git(top.path(), &["checkout", "-q", "skewer-baseline.toml"]);
+    write("skewer.toml", "exclude = ['*']\n");
+    assert_eq!((code(top.path(), &["scan", "."]), from_main(&[])), (0, 1));
+    write(
+        "skewer.toml",
+        "honour-markers = true\nexclude = ['vendor']\n",
+    );
+    for marker in [
+        "gitleaks:allow".to_owned(),
+        format!("skewer:allow={}", print(2)),
+    ] {
+        write("new.env", &format!("{} # {marker}", key(2)));
+        assert_eq!((code(top.path(), &["scan", "."]), from_main(&[])), (0, 1));
+    }
+    // Committing it changes nothing; whoever starts the program may still exclude.
+    git(top.path(), &["add", "."]);
+    git(top.path(), &["commit", "-qm", "two"]);
+    assert_eq!(from_main(&[]), 1);
+    assert_eq!(from_main(&["--exclude", "new.env"]), 0);
+    let unknown = skewer(top.path(), &["scan", "--suppress-from", "nowhere", "."]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(
+        text(&unknown.stderr).contains("hint:"),
+        "{}",
+        text(&unknown.stderr)
+    );
+}
+
+#[test]
+fn a_key_in_a_configuration_is_not_printed_by_its_error() {
+    let top = tempfile::tempdir().unwrap();
+    for wrong in [
+        format!("{} = 1", key(1)),
+        format!("threads = '{}'", key(1)),
+        format!("rules = ['{}']", key(1)),
+    ] {
+        std::fs::write(top.path().join("skewer.toml"), wrong).unwrap();
+        assert_eq!(code(top.path(), &["scan", "."]), 2);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_may_fail_and_what_a_failure_means_are_settings() {
+    // A regular file that opens and can't be read, not even by root.
+    let top = Path::new("/proc/self");
+    let scan = |flags: &[&str]| code(top, &[&["scan", "--no-config", "mem"], flags].concat());
+    assert_eq!(scan(&[]), 3);
+    assert_eq!(scan(&["--on-incomplete", "warn"]), 0);
+    assert_eq!(scan(&["--accept", "me?", "--threads", "1"]), 0);
+    assert_eq!(scan(&["--threads", "70000"]), 2);
 }

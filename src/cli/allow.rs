@@ -28,7 +28,7 @@ pub(super) struct Allow {
 impl Allow {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let print = fingerprint(&self.fingerprint)?;
-        let path = self.settings.load(None)?.settings.baseline.value;
+        let path = self.settings.load()?.settings.baseline.value;
         let entry = self.answer.entry()?;
         let until = entry
             .until

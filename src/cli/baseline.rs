@@ -45,6 +45,9 @@ struct WriteDown {
     /// Take the findings from a report (JSON or JSON lines) instead; `-` is standard input.
     #[arg(long, value_name = "REPORT", conflicts_with = "paths")]
     from: Option<PathBuf>,
+    /// Take out the entries whose key is found no more; needs a scan of the whole project.
+    #[arg(long, conflicts_with = "from")]
+    prune: bool,
     #[command(flatten)]
     answer: Answer,
     #[command(flatten)]
@@ -143,7 +146,7 @@ impl BaselineCommand {
 
 impl WriteDown {
     fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let loaded = self.settings.load(None)?;
+        let loaded = self.settings.load()?;
         let mut complete = true;
         let mut found = match &self.from {
             Some(path) if path == Path::new("-") => from_report(io::stdin().lock())?,
@@ -164,23 +167,35 @@ impl WriteDown {
         };
         found.sort_unstable();
         found.dedup();
+        if self.prune && !(complete && loaded.is_whole(&self.paths)) {
+            return Err(anyhow::anyhow!(
+                "can't prune: not all of the project was read"
+            ))
+            .hint("name the project's directory; `skewer scan` says what can't be read");
+        }
         let entry = self.answer.entry()?;
         let path = &loaded.settings.baseline.value;
-        let added = change(path, |baseline| {
-            let mut added = 0;
+        let (added, removed) = change(path, |baseline| {
+            let (mut added, before) = (0, baseline.keys.len());
+            if self.prune {
+                baseline
+                    .keys
+                    .retain(|print, _| found.binary_search(print).is_ok());
+            }
+            let removed = before - baseline.keys.len();
             for print in &found {
                 if !baseline.keys.contains_key(print) {
                     let allowed = baseline.allow(*print, entry.clone());
                     added += usize::from(allowed.map_err(anyhow::Error::msg)? == Replaced::No);
                 }
             }
-            Ok(added)
+            Ok((added, removed))
         })?;
         if !context.quiet {
             let known = found.len() - added;
             writeln!(
                 io::stdout(),
-                "{added} added to {}, {known} there already.",
+                "{added} added to {}, {known} there already, {removed} removed.",
                 path.display()
             )?;
         }
@@ -189,7 +204,7 @@ impl WriteDown {
                 context.stderr(),
                 "Not everything could be read, so keys may be missing; `skewer scan` names what."
             )?;
-            return Ok(Exit::Incomplete);
+            return Ok(loaded.incomplete());
         }
         Ok(Exit::Nothing)
     }

@@ -47,7 +47,7 @@ struct Shown<'a> {
 impl Config {
     pub(super) fn run(self, _: &Context) -> anyhow::Result<Exit> {
         let Action::Show(show) = self.action;
-        let rows = show.settings.load(None)?.settings.rows();
+        let rows = show.settings.load()?.settings.rows();
         let mut out = io::stdout().lock();
         match show.json {
             true => {

@@ -72,7 +72,7 @@ impl<'a> From<&'a Rule> for Listed<'a> {
 }
 
 fn list(json: bool, settings: &SettingFlags) -> anyhow::Result<Exit> {
-    let rules = settings.load(None)?.rules()?;
+    let rules = settings.load()?.rules()?;
     let mut out = io::stdout().lock();
     if json {
         let all: Vec<_> = rules.iter().map(Listed::from).collect();
@@ -180,7 +180,7 @@ fn try_out(rule: &Rule, matcher: &Matcher) -> Tried {
 }
 
 fn test(context: &Context, settings: &SettingFlags) -> anyhow::Result<Exit> {
-    let rules = settings.load(None)?.rules()?;
+    let rules = settings.load()?.rules()?;
     let matcher = Matcher::new(&rules, None);
     let mut out = io::stdout().lock();
     let mut rows = vec![["RULE", "FOUND", "REFUSED", "RESULT", "FROM"].map(str::to_owned)];

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use super::error::Hint;
 use super::settings::SettingFlags;
 use super::{Context, Exit};
+use crate::account::Entry;
 use crate::finding::Finding;
 use crate::matcher::Matcher;
 use crate::scan::{Observer, Outcome, Scan as Run};
@@ -45,7 +46,7 @@ impl Observer for Printer {
 
 impl Scan {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let loaded = self.settings.load(None)?;
+        let loaded = self.settings.load()?;
         let matcher = Matcher::new(&loaded.rules()?, None);
         let settings = loaded.for_scan(&matcher)?;
         let stop = context.interruptible();
@@ -70,12 +71,21 @@ impl Scan {
                 coverage.read.bytes,
                 coverage.failed
             )?;
+            let whole = coverage.is_complete() && loaded.is_whole(&self.paths);
+            let ends = settings.suppress.loose_ends(whole);
+            let entries = |entries: &[Entry], what: &str, err: &mut dyn Write| {
+                entries.iter().try_for_each(|entry| {
+                    writeln!(err, "{what} suppression: {} ({})", entry.what, entry.reason)
+                })
+            };
+            entries(&ends.expired, "expired", &mut err)?;
+            entries(&ends.unused, "unused", &mut err)?;
         }
         Ok(
             match (findings.iter().any(Finding::counts), coverage.is_complete()) {
                 (true, _) => Exit::Found,
                 (false, true) => Exit::Nothing,
-                (false, false) => Exit::Incomplete,
+                (false, false) => loaded.incomplete(),
             },
         )
     }

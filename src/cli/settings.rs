@@ -7,9 +7,11 @@ use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use jiff::civil::Date;
 
+use super::Exit;
 use super::error::Hint;
-use crate::config::{self, File, Globs, Origin, Settings, Sources, TABLE, USER_FILE};
+use crate::config::{self, File, Globs, OnIncomplete, Origin, Settings, Sources, TABLE, USER_FILE};
 use crate::matcher::Matcher;
+use crate::repo::{GitEnvironment, Repository};
 use crate::rules::Rules;
 use crate::scan;
 use crate::suppress::{Baseline, Markers, Suppressor};
@@ -25,6 +27,10 @@ pub(super) struct SettingFlags {
     /// Read no configuration: flags and SKEWER_… variables only.
     #[arg(long, conflicts_with = "config", help_heading = HEADING)]
     no_config: bool,
+    /// Read the project's skewer.toml, its baseline and its rules as they are in REF, and heed no
+    /// markers in lines, so that a change can't excuse itself.
+    #[arg(long, value_name = "REF", help_heading = HEADING)]
+    suppress_from: Option<String>,
 }
 
 const HEADING: &str = "Settings (`skewer config show` says where each value comes from)";
@@ -75,37 +81,91 @@ impl FromArgMatches for Given {
     }
 }
 
-/// A ref that suppressions are read from (`--suppress-from`), so that a change can't excuse itself:
-/// the project's skewer.toml, its baseline and its rules are taken as they are there, and markers
-/// in lines don't count.
-pub(super) trait Base {
-    /// What to call it.
-    fn name(&self) -> &str;
+/// A ref that the project's files are read from, and not from the working tree.
+struct Base {
+    name: String,
+    repository: Repository,
+    /// The top of the working tree; the working directory, if there is none.
+    top: PathBuf,
+}
 
-    /// The text of the file that is at `path` (absolute, in the working tree) there; `None` if
-    /// there is none.
-    fn text(&self, path: &Path) -> anyhow::Result<Option<String>>;
+impl Base {
+    fn open(name: &str, here: &Path) -> anyhow::Result<Self> {
+        let environment = GitEnvironment::from_lookup(|name| std::env::var_os(name));
+        let wrong = || format!("can't read suppressions from {name:?}");
+        let repository = Repository::discover(here, &environment).with_context(wrong)?;
+        repository
+            .resolve(name)
+            .with_context(wrong)
+            .hint("in CI, fetch the branch that the change goes to, and name it")?;
+        let top = repository.top().unwrap_or(here);
+        let top = std::fs::canonicalize(top).with_context(wrong)?;
+        Ok(Self {
+            name: name.to_owned(),
+            repository,
+            top,
+        })
+    }
+
+    /// The text that the file at `path` (absolute, in the working tree) has there; `None` if it
+    /// isn't there.
+    fn text(&self, path: &Path) -> anyhow::Result<Option<String>> {
+        let Ok(inside) = path.strip_prefix(&self.top) else {
+            return Ok(None);
+        };
+        let parts: Vec<&[u8]> = inside.iter().map(|part| part.as_encoded_bytes()).collect();
+        let bytes = self.repository.file_at(&self.name, &parts.join(&b'/'))?;
+        let text = bytes.map(String::from_utf8).transpose();
+        text.with_context(|| format!("{}:{} is not UTF-8", self.name, inside.display()))
+    }
+
+    /// The nearest configuration, from `here` up to the top.
+    fn project(&self, here: &Path) -> anyhow::Result<(PathBuf, Option<File>)> {
+        let inside = |directory: &&Path| directory.starts_with(&self.top);
+        for directory in here.ancestors().take_while(inside) {
+            let path = directory.join(config::FILE_NAME);
+            if let Some(text) = self.text(&path)? {
+                let file = File {
+                    name: format!("{}:{}", self.name, path.display()),
+                    base: directory.to_owned(),
+                    text,
+                };
+                return Ok((directory.to_owned(), Some(file)));
+            }
+        }
+        Ok((self.top.clone(), None))
+    }
 }
 
 /// Settings, ready for use.
-pub(super) struct Loaded<'a> {
+pub(super) struct Loaded {
     /// The values and their origins.
     pub(super) settings: Settings,
     here: PathBuf,
-    base: Option<&'a dyn Base>,
+    /// The project's directory: the baseline is about all of it.
+    root: PathBuf,
+    base: Option<Base>,
 }
 
 impl SettingFlags {
     /// Puts all sources together. The project's configuration is looked for from the working
     /// directory upward, wherever the scan's target is: a target has no say in how it is scanned.
-    pub(super) fn load<'a>(&self, base: Option<&'a dyn Base>) -> anyhow::Result<Loaded<'a>> {
+    pub(super) fn load(&self) -> anyhow::Result<Loaded> {
         let here = std::env::current_dir().context("can't find the working directory")?;
-        let found = config::find(&here)?;
-        let project = match (&self.config, base, self.no_config) {
-            (_, _, true) => None,
-            (Some(path), _, _) => Some(config::read(&here.join(path))?),
-            (None, Some(base), _) => from_base(base, &here)?,
-            (None, None, _) => found.file.as_deref().map(config::read).transpose()?,
+        let base = self.suppress_from.as_deref();
+        let base = base.map(|name| Base::open(name, &here)).transpose()?;
+        let (root, nearest) = match &base {
+            Some(base) => base.project(&here)?,
+            None => {
+                let config::Project { root, file } = config::find(&here)?;
+                let wanted = file.filter(|_| self.config.is_none() && !self.no_config);
+                (root, wanted.as_deref().map(config::read).transpose()?)
+            }
+        };
+        let project = match (&self.config, self.no_config) {
+            (_, true) => None,
+            (Some(path), _) => Some(config::read(&here.join(path))?),
+            (None, _) => nearest,
         };
         let user = match self.no_config {
             true => None,
@@ -115,7 +175,7 @@ impl SettingFlags {
         environment.sort();
         let settings = Settings::resolve(&Sources {
             here: here.clone(),
-            root: found.root,
+            root: root.clone(),
             user: user.as_ref(),
             project: project.as_ref(),
             environment,
@@ -124,27 +184,10 @@ impl SettingFlags {
         Ok(Loaded {
             settings,
             here,
+            root,
             base,
         })
     }
-}
-
-/// The nearest configuration at the ref.
-fn from_base(base: &dyn Base, here: &Path) -> anyhow::Result<Option<File>> {
-    for directory in here.ancestors() {
-        let path = directory.join(config::FILE_NAME);
-        if let Some(text) = base.text(&path)? {
-            return Ok(Some(File {
-                name: format!("{}:{}", base.name(), path.display()),
-                base: directory.to_owned(),
-                text,
-            }));
-        }
-        if directory.join(".git").exists() {
-            break;
-        }
-    }
-    Ok(None)
 }
 
 /// The user's own configuration, below `$XDG_CONFIG_HOME` or what stands for it.
@@ -163,7 +206,7 @@ fn user_file() -> anyhow::Result<Option<File>> {
     }
 }
 
-impl Loaded<'_> {
+impl Loaded {
     /// The built-in rules and those of the settings.
     pub(super) fn rules(&self) -> anyhow::Result<Rules> {
         let mut files = Vec::new();
@@ -180,8 +223,14 @@ impl Loaded<'_> {
         Ok(Rules::with_files(files)?)
     }
 
-    /// What a run of the `scan` room needs.
+    /// What a run of the `scan` room needs. Starts the threads.
     pub(super) fn for_scan(&self, matcher: &Matcher) -> anyhow::Result<scan::Settings> {
+        let threads = usize::from(self.settings.threads.value);
+        if threads > 0 {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build_global()
+                .with_context(|| format!("can't start {threads} threads"))?;
+        }
         Ok(scan::Settings {
             no_ignore: self.settings.no_ignore.value,
             exclude: Globs::new(&self.settings.exclude, &self.here),
@@ -190,8 +239,28 @@ impl Loaded<'_> {
         })
     }
 
+    /// Whether these paths are the whole project, or more: only then can an entry of the baseline
+    /// be called unused.
+    pub(super) fn is_whole(&self, paths: &[PathBuf]) -> bool {
+        let resolved = |path: &Path| std::fs::canonicalize(self.here.join(path));
+        let root = resolved(&self.root);
+        let holds = |path: &PathBuf| match (resolved(path), &root) {
+            (Ok(path), Ok(root)) => root.starts_with(path),
+            _ => false,
+        };
+        paths.iter().any(holds)
+    }
+
+    /// How a run ends that found nothing and could not read everything.
+    pub(super) fn incomplete(&self) -> Exit {
+        match self.settings.on_incomplete.value {
+            OnIncomplete::Fail => Exit::Incomplete,
+            OnIncomplete::Warn => Exit::Nothing,
+        }
+    }
+
     fn suppressor(&self, matcher: &Matcher) -> anyhow::Result<Suppressor> {
-        let markers = match (self.base, self.settings.honour_markers.value) {
+        let markers = match (&self.base, self.settings.honour_markers.value) {
             (Some(_), _) => Markers::Off,
             (None, true) => Markers::All,
             (None, false) => Markers::Own,
@@ -223,7 +292,7 @@ impl Loaded<'_> {
     /// The text of a file that a setting names: from the base ref, if there is one, unless
     /// whoever started the program named the file.
     fn text(&self, path: &Path, origin: &Origin) -> anyhow::Result<Option<String>> {
-        match (self.base, origin) {
+        match (&self.base, origin) {
             (Some(base), Origin::Default | Origin::File { .. }) => base.text(path),
             _ => read_text(path),
         }
