@@ -92,12 +92,29 @@ fn an_allowed_key_is_hidden_and_no_other() {
 }
 
 #[test]
+fn what_cannot_be_read_is_acknowledged_by_path_and_hash() {
+    let top = tempfile::tempdir().unwrap();
+    let hash = "ab".repeat(32);
+    let allow = |path: &str, hash: &str| {
+        let who = ["allow", "--unreadable", path, "--sha256", hash];
+        code(top.path(), &[&who[..], &["--reason", "vendor's"]].concat())
+    };
+    assert_eq!(allow(&format!("a.zip!{}", key(1)), &hash), 2);
+    assert_eq!(allow("a.zip!b", "ab"), 2);
+    assert_eq!(allow("a.zip!b", &hash), 0);
+    let baseline = std::fs::read_to_string(top.path().join("skewer-baseline.toml")).unwrap();
+    assert!(baseline.contains(&format!("sha256 = \"{hash}\"")) && baseline.contains("\"a.zip!b\""));
+    assert_eq!(code(top.path(), &["scan", "."]), 0);
+}
+
+#[test]
 fn wrong_uses_of_allow_write_nothing() {
     let top = tempfile::tempdir().unwrap();
     let allowed = print(1).to_string();
     for arguments in [
         vec!["allow", &key(1), "--reason", "r"],
         vec!["allow", &allowed],
+        vec!["allow", "--unreadable", "a", "--reason", "r"],
         vec!["allow", &allowed, "--reason", ""],
         vec!["allow", &allowed, "--reason", &format!("it is {}", key(2))],
         vec!["allow", &allowed, "--reason", "r", "--until", "2020-01-01"],

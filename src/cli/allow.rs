@@ -11,14 +11,28 @@ use crate::rules::Rules;
 use crate::secret::Fingerprint;
 use crate::suppress::Replaced;
 
-/// Answer for a key, wherever it is found: adds its fingerprint to the baseline.
+/// Answer for a key, wherever it is found, or for something that can't be read: adds it to the
+/// baseline.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Example:
-  skewer allow 8f434346648f6b96df89dda901c5176b --reason 'revoked on the 30th' --until 2027-01-31")]
+Examples:
+  skewer allow 8f434346648f6b96df89dda901c5176b --reason 'revoked on the 30th' --until 2027-01-31
+  skewer allow --unreadable 'dist/a.zip!b.7z' --sha256 \"$HASH\" --reason 'encrypted by the vendor'")]
 pub(super) struct Allow {
     /// The key's fingerprint, as reports print it (never the key itself).
-    fingerprint: String,
+    #[arg(required_unless_present = "unreadable")]
+    fingerprint: Option<String>,
+    /// Acknowledge that this can't be read: its path, as reports print it.
+    #[arg(
+        long,
+        value_name = "PATH",
+        requires = "sha256",
+        conflicts_with = "fingerprint"
+    )]
+    unreadable: Option<String>,
+    /// The SHA-256 of its bytes: if they change, it counts again.
+    #[arg(long, value_name = "HASH", requires = "unreadable")]
+    sha256: Option<String>,
     #[command(flatten)]
     answer: Answer,
     #[command(flatten)]
@@ -27,21 +41,30 @@ pub(super) struct Allow {
 
 impl Allow {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let print = fingerprint(&self.fingerprint)?;
+        let print = self.fingerprint.as_deref().map(fingerprint).transpose()?;
         let path = self.settings.load()?.settings.baseline.value;
         let entry = self.answer.entry()?;
         let until = entry
             .until
             .map_or_else(String::new, |until| format!(" until {until}"));
-        let replaced = baseline::change(&path, |baseline| {
-            baseline.allow(print, entry).map_err(anyhow::Error::msg)
+        let (what, replaced) = baseline::change(&path, |baseline| {
+            let allowed = match (print, self.unreadable, self.sha256) {
+                (Some(print), ..) => (print.to_string(), baseline.allow(print, entry)),
+                (None, Some(member), Some(sha256)) => {
+                    baseline::refuse_keys(&member)?;
+                    let done = baseline.acknowledge(member.clone(), &sha256, entry);
+                    (member, done)
+                }
+                _ => anyhow::bail!("name a fingerprint, or a path and its hash"),
+            };
+            Ok((allowed.0, allowed.1.map_err(anyhow::Error::msg)?))
         })?;
         if !context.quiet {
             let verb = match replaced {
                 Replaced::Yes => "Changed",
                 Replaced::No => "Added",
             };
-            writeln!(io::stdout(), "{verb}: {print}{until} in {}", path.display())?;
+            writeln!(io::stdout(), "{verb}: {what}{until} in {}", path.display())?;
         }
         Ok(Exit::Nothing)
     }

@@ -69,21 +69,13 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The entry to be written. A key in it would be written into the repository.
+    /// The entry to be written.
     pub(super) fn entry(self) -> anyhow::Result<Entry> {
         let name = |variable| std::env::var(variable).ok().filter(|name| !name.is_empty());
-        let matcher = Matcher::new(&Rules::built_in(), None);
-        let texts = [Some(&self.reason), self.who.as_ref()];
-        if texts
-            .iter()
+        [Some(&self.reason), self.who.as_ref()]
+            .into_iter()
             .flatten()
-            .any(|text| !matcher.search_all(text.as_bytes()).is_empty())
-        {
-            return Err(anyhow::anyhow!(
-                "there is a key in the reason, or in the name"
-            ))
-            .hint("the baseline is committed and must hold none; name the key by its fingerprint");
-        }
+            .try_for_each(|text| refuse_keys(text))?;
         let date = settings::today();
         if self.until.is_some_and(|until| until < date) {
             anyhow::bail!("--until is in the past; the entry would never count");
@@ -98,6 +90,16 @@ impl Answer {
             until: self.until,
             line: 0,
         })
+    }
+}
+
+/// The baseline is committed: no text that goes into it may hold a key.
+pub(super) fn refuse_keys(text: &str) -> anyhow::Result<()> {
+    let matcher = Matcher::new(&Rules::built_in(), None);
+    match matcher.search_all(text.as_bytes()).is_empty() {
+        true => Ok(()),
+        false => Err(anyhow::anyhow!("there is a key in what is to be written"))
+            .hint("the baseline is committed and must hold none; name the key by its fingerprint"),
     }
 }
 

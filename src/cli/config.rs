@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::settings::SettingFlags;
 use super::{Context, Exit};
 use crate::config::{Origin, Row};
+use crate::matcher::Matcher;
+use crate::rules::Rules;
 
 /// Look at the settings of a scan.
 #[derive(clap::Args)]
@@ -47,7 +49,12 @@ struct Shown<'a> {
 impl Config {
     pub(super) fn run(self, _: &Context) -> anyhow::Result<Exit> {
         let Action::Show(show) = self.action;
-        let rows = show.settings.load()?.settings.rows();
+        let mut rows = show.settings.load()?.settings.rows();
+        // A value may hold anything.
+        let matcher = Matcher::new(&Rules::built_in(), None);
+        for row in &mut rows {
+            row.value = matcher.redact(row.value.as_bytes()).to_string();
+        }
         let mut out = io::stdout().lock();
         match show.json {
             true => {
