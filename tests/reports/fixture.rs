@@ -14,12 +14,12 @@ use skewer::report::{Entry, Options, Run, Suppressions, format};
 use skewer::rules::{Rules, Template};
 use skewer::secret::Masked;
 
-pub struct Fixture {
-    pub findings: Vec<Finding>,
-    pub keys: Vec<String>,
-    pub coverage: Coverage,
-    pub suppressions: Suppressions,
-    pub target: Masked,
+pub(crate) struct Fixture {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) keys: Vec<String>,
+    pub(crate) coverage: Coverage,
+    pub(crate) suppressions: Suppressions,
+    pub(crate) target: Masked,
 }
 
 struct Maker {
@@ -79,7 +79,7 @@ impl Maker {
     }
 }
 
-pub fn complete() -> Fixture {
+pub(crate) fn complete() -> Fixture {
     let admin = key("sk-admin-{long:58,58}", 1);
     let project = key("sk-proj-{long:74,74}", 2);
     let service = key("sk-svcacct-{long:59,60}", 3);
@@ -174,21 +174,24 @@ pub fn complete() -> Fixture {
 }
 
 /// The same run, but some things could not be read, and then it was stopped.
-pub fn partial() -> Fixture {
+pub(crate) fn partial() -> Fixture {
     let mut fixture = complete();
-    let redact = |text: &str| Matcher::new(&Rules::built_in(), None).redact(text.as_bytes());
-    for n in 0..1007 {
-        let what = redact(&format!("locked/{n}\u{1b}[m/{}.bin", fixture.keys[0]));
+    let matcher = Matcher::new(&Rules::built_in(), None);
+    for n in 0..30 {
+        let what = format!("locked/{n}\u{1b}[m/{}.bin", fixture.keys[0]);
+        let what = matcher.redact(what.as_bytes());
         fixture
             .coverage
             .fail(what, "permission denied\n(os error 13)");
     }
+    // As if there had been more than are kept.
+    fixture.coverage.failed = 1007;
     fixture.coverage.interrupted = true;
     fixture
 }
 
 /// Nothing found, all read.
-pub fn clean() -> Fixture {
+pub(crate) fn clean() -> Fixture {
     let mut fixture = complete();
     fixture.findings.clear();
     fixture.suppressions = Suppressions::default();
@@ -196,7 +199,7 @@ pub fn clean() -> Fixture {
 }
 
 impl Fixture {
-    pub fn run(&self) -> Run<'_> {
+    pub(crate) fn run(&self) -> Run<'_> {
         let found = self.findings.iter().any(Finding::counts);
         Run {
             findings: &self.findings,
@@ -216,7 +219,7 @@ impl Fixture {
     }
 
     /// The whole report, as a caller makes it.
-    pub fn render(&self, name: &str, options: &Options) -> String {
+    pub(crate) fn render(&self, name: &str, options: &Options) -> String {
         let mut report = (format(name).unwrap().make)(options);
         let mut out = Vec::new();
         for finding in &self.findings {

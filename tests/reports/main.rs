@@ -3,6 +3,7 @@
 
 mod fixture;
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -128,9 +129,25 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// More of a key than the ends that may be shown, anywhere in `text`.
+fn leak<'a>(text: &'a str, fixture: &Fixture) -> Option<&'a [u8]> {
+    const SHOWN: usize = 8;
+    let windows: HashSet<&[u8]> = fixture
+        .keys
+        .iter()
+        .flat_map(|key| key.as_bytes().windows(SHOWN + 1))
+        // The prefix alone is no part of the secret.
+        .filter(|window| !b"sk-svcacct-".windows(SHOWN + 1).any(|w| w == *window))
+        .collect();
+    text.as_bytes()
+        .windows(SHOWN + 1)
+        .find(|window| windows.contains(window))
+}
+
 #[test]
 fn no_format_shows_more_of_a_key_than_its_ends() {
-    for fixture in [complete(), partial()] {
+    for mut fixture in [complete(), partial()] {
+        fixture.coverage.failures.truncate(20);
         // `reveal` has no say in the formats that don't know it.
         for reveal in [false, true] {
             let options = Options {
@@ -139,17 +156,11 @@ fn no_format_shows_more_of_a_key_than_its_ends() {
             };
             for (name, text) in all(&fixture, &options) {
                 if reveal && format(&name).is_some_and(|format| format.reveals) {
+                    assert!(leak(&text, &fixture).is_some(), "this test sees nothing");
                     continue;
                 }
                 for text in [percent_decoded(&text), text] {
-                    for key in &fixture.keys {
-                        let window = (0..=key.len() - 9)
-                            .map(|at| &key[at..at + 9])
-                            // The prefix alone is no part of the secret.
-                            .filter(|window| !"sk-svcacct-".contains(window))
-                            .find(|window| text.contains(*window));
-                        assert_eq!(window, None, "{name}");
-                    }
+                    assert_eq!(leak(&text, &fixture), None, "{name}");
                     assert!(!text.contains("hunter2"), "{name}");
                 }
             }

@@ -43,11 +43,15 @@ fn security_severity(severity: Severity) -> &'static str {
     }
 }
 
-/// A message; brackets are escaped where they could make a link.
+/// A message. Brackets and braces are escaped where they could make a link or a placeholder.
 fn text(text: impl ToString) -> Text {
     let mut text = text.to_string();
     if text.contains("](") {
         text = text.replace('[', "\\[").replace(']', "\\]");
+    }
+    let is_placeholder = |pair: &[u8]| pair[0] == b'{' && pair[1].is_ascii_digit();
+    if text.as_bytes().windows(2).any(is_placeholder) {
+        text = text.replace('{', "{{").replace('}', "}}");
     }
     Text { text }
 }
@@ -119,10 +123,13 @@ fn result(finding: &Finding, rule_index: usize) -> ResultObject<'_> {
             _ => level(finding.rule.severity),
         },
         message: text(format!(
-            "{} {} at {}. {}",
+            "{} {}{}. {}",
             finding.rule.title,
             finding.secret.mask(),
-            finding.location,
+            match has_lines(&finding.location.place) {
+                true => "",
+                false => " in the name of the file itself",
+            },
             finding.rule.remedy,
         )),
         locations: [location(finding)],
@@ -180,19 +187,23 @@ fn notifications(run: &Run<'_>, cut: usize) -> Vec<Notification> {
         say(
             FAILED,
             "error",
-            format!("{}: {}", failure.what, failure.why),
+            format!("{}: {}", failure.what.text(), failure.why),
         );
     }
     for failure in coverage.accepted.iter().take(MOST_NOTIFICATIONS) {
-        let message = format!("Accepted beforehand: {}: {}", failure.what, failure.why);
+        let message = format!(
+            "Accepted beforehand: {}: {}",
+            failure.what.text(),
+            failure.why
+        );
         say(FAILED, "note", message);
     }
     for entry in &run.suppressions.expired {
-        let message = format!("Expired: {} ({})", entry.what, entry.reason);
+        let message = format!("Expired: {} ({})", entry.what.text(), entry.reason.text());
         say(SUPPRESSION, "warning", message);
     }
     for entry in &run.suppressions.unused {
-        let message = format!("Unused: {} ({})", entry.what, entry.reason);
+        let message = format!("Unused: {} ({})", entry.what.text(), entry.reason.text());
         say(SUPPRESSION, "note", message);
     }
     all
@@ -264,5 +275,17 @@ impl Report for Sarif {
                 }],
             },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_hold_no_link_and_no_placeholder_of_their_own() {
+        assert_eq!(text("[a](b)").text, "\\[a\\](b)");
+        assert_eq!(text("{0} {x}").text, "{{0}} {{x}}");
+        assert_eq!(text("app/[id]/{slug}.ts").text, "app/[id]/{slug}.ts");
     }
 }

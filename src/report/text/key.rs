@@ -24,21 +24,51 @@ pub(super) fn headline(out: &mut dyn Write, paint: Paint, finding: &Finding) -> 
     )
 }
 
-/// `path:line:column`, and the line itself.
-pub(super) fn place(out: &mut dyn Write, paint: Paint, finding: &Finding) -> io::Result<()> {
+/// `path:line:column`, and the line itself, unless it is the one that stands above already.
+pub(super) fn place(
+    out: &mut dyn Write,
+    paint: Paint,
+    finding: &Finding,
+    above: Option<&Finding>,
+) -> io::Result<()> {
     write!(out, "  {}", paint.place(&finding.location))?;
     if !finding.decoders.is_empty() {
-        let decoders = finding.decoders.join(" in ");
-        write!(out, "  {}", paint.dim(format_args!("in {decoders}")))?;
+        let decoders = finding.decoders.join(" → ");
+        write!(out, "  {}", paint.dim(format_args!("({decoders})")))?;
     }
     writeln!(out)?;
-    line(out, paint, finding)
+    match above.is_some_and(|above| above.context == finding.context) {
+        true => Ok(()),
+        false => line(out, paint, finding),
+    }
+}
+
+/// The first places of a key, and how many more there are.
+pub(super) fn places(
+    out: &mut dyn Write,
+    paint: Paint,
+    findings: &[&Finding],
+    most: usize,
+) -> io::Result<()> {
+    let mut above = None;
+    for finding in findings.iter().take(most) {
+        place(out, paint, finding, above)?;
+        above = Some(*finding);
+    }
+    match findings.len().saturating_sub(most) as u64 {
+        0 => Ok(()),
+        more => {
+            let places = count(more, "more place", "more places");
+            writeln!(out, "  {}", paint.dim(format_args!("and {places}")))
+        }
+    }
 }
 
 fn line(out: &mut dyn Write, paint: Paint, finding: &Finding) -> io::Result<()> {
     let (before, key, after) = parts(&finding.context);
-    let (before, key, after) = (before.to_string(), key.to_string(), after.to_string());
-    let (before, after) = (before.trim_start(), after.trim_end());
+    // Trimmed before it is made safe: a carriage return at the end is nobody's business.
+    let before = wire::tame(before.text().trim_start()).to_string();
+    let after = wire::tame(after.text().trim_end());
     if key.is_empty() {
         return Ok(());
     }
@@ -46,7 +76,7 @@ fn line(out: &mut dyn Write, paint: Paint, finding: &Finding) -> io::Result<()> 
     writeln!(out, "    {bar} {before}{}{after}", paint.key(&key))?;
     // Without colours carets point at the key, unless wide characters would mislead them.
     if !paint.0 && before.is_ascii() {
-        let carets = "^".repeat(key.chars().count());
+        let carets = "^".repeat(key.to_string().chars().count());
         writeln!(out, "    │ {:1$}{carets}", "", before.len())?;
     }
     Ok(())
@@ -76,14 +106,7 @@ pub(super) fn block(out: &mut dyn Write, paint: Paint, findings: &[&Finding]) ->
         .max_by_key(|finding| finding.confidence)
         .expect("a group has a member");
     headline(out, paint, surest)?;
-    for finding in findings.iter().take(MOST_PLACES) {
-        place(out, paint, finding)?;
-    }
-    let more = findings.len().saturating_sub(MOST_PLACES) as u64;
-    if more > 0 {
-        let places = count(more, "more place", "more places");
-        writeln!(out, "  {}", paint.dim(format_args!("and {places}")))?;
-    }
+    places(out, paint, findings, MOST_PLACES)?;
     foot(out, paint, surest)?;
     writeln!(out)
 }

@@ -36,15 +36,16 @@ pub enum Stopped {
 }
 
 impl Stopped {
+    /// How the first line begins.
     fn headline(self) -> &'static str {
         match self {
-            Self::Commit => "Commit stopped",
-            Self::Push => "Push stopped",
+            Self::Commit => "Commit stopped: it adds",
+            Self::Push => "Push stopped: it carries",
         }
     }
 
-    /// What to do next.
-    fn steps(self) -> [&'static str; 3] {
+    /// What to do next, in three lines. `name` is the fingerprint, or stands for it.
+    fn steps(self, name: &str) -> [String; 3] {
         let out = match self {
             Self::Commit => {
                 "Take the key out (read it from the environment), `git add` the file, commit again."
@@ -54,9 +55,10 @@ impl Stopped {
             }
         };
         [
-            out,
-            "If it was ever pushed, logged or shared, revoke it: deleting the line does not.",
-            "If it is no secret: skewer allow FINGERPRINT --reason \"why\"",
+            out.to_owned(),
+            "If it was ever pushed, logged or shared, revoke it: deleting the line does not."
+                .to_owned(),
+            format!("If it is no secret: skewer allow {name} --reason \"why\""),
         ]
     }
 }
@@ -132,7 +134,7 @@ impl Report for Text {
             n if n > key::MOST_PLACES as u64 => return Ok(()),
             _ => writeln!(out, "{}", self.paint.key(finding.secret.mask()))?,
         }
-        key::place(out, self.paint, finding)?;
+        key::place(out, self.paint, finding, None)?;
         writeln!(out)
     }
 

@@ -25,11 +25,12 @@ pub(super) fn write(
     let notes = findings.iter().filter(|f| f.status == Status::Before);
     let keys = totals.keys.len() as u64;
     if keys > 0 {
-        let text = format!(
-            "✗ {}: {} in it.",
-            stopped.headline(),
-            count(keys, "key", "keys")
-        );
+        let keys_told = count(keys, "key", "keys");
+        // `SKEWER_SKIP` and `--exit-zero` let a key pass, but not unseen.
+        let text = match run.exit_code {
+            0 => format!("! Let through with {keys_told}."),
+            _ => format!("✗ {} {keys_told}.", stopped.headline()),
+        };
         writeln!(out, "{}\n", paint.bad(text))?;
         for group in by_key(&findings).iter().take(MOST_KEYS) {
             one(out, paint, group)?;
@@ -37,22 +38,29 @@ pub(super) fn write(
         if let more @ 1.. = keys.saturating_sub(MOST_KEYS as u64) {
             writeln!(out, "and {}\n", count(more, "more key", "more keys"))?;
         }
-        for (number, step) in stopped.steps().into_iter().enumerate() {
+        let name = match totals.keys.first_key_value() {
+            Some((only, _)) if keys == 1 => only.to_string(),
+            _ => "FINGERPRINT".to_owned(),
+        };
+        for (number, step) in stopped.steps(&name).into_iter().enumerate() {
             writeln!(
                 out,
                 "  {} {step}",
                 paint.good(format_args!("{}.", number + 1))
             )?;
         }
+        if !run.coverage.is_complete() {
+            writeln!(out)?;
+        }
     } else if run.exit_code != 0 && !run.coverage.is_complete() {
-        let text = format!("✗ {}: not all of it could be read.", stopped.headline());
+        let text = format!("✗ {} what could not be read.", stopped.headline());
         writeln!(out, "{}", paint.bad(text))?;
     } else if let note @ 1.. = notes.count() as u64 {
         let places = count(note, "place", "places");
         let text = "held a key before this change; `skewer scan` shows them.";
         writeln!(out, "{} {places} {text}", paint.warn("skewer:"))?;
     }
-    summary::failures(out, paint, run.coverage)?;
+    summary::failed(out, paint, run.coverage)?;
     if run.coverage.interrupted {
         let text = "! Stopped before the end: there may be more.";
         writeln!(out, "{}", paint.bad(text))?;
@@ -62,13 +70,7 @@ pub(super) fn write(
 
 fn one(out: &mut dyn Write, paint: Paint, group: &[&Finding]) -> io::Result<()> {
     key::headline(out, paint, group[0])?;
-    for finding in group.iter().take(MOST_PLACES) {
-        key::place(out, paint, finding)?;
-    }
-    if let more @ 1.. = group.len().saturating_sub(MOST_PLACES) as u64 {
-        let places = count(more, "more place", "more places");
-        writeln!(out, "  {}", paint.dim(format_args!("and {places}")))?;
-    }
+    key::places(out, paint, group, MOST_PLACES)?;
     writeln!(
         out,
         "  {}\n",

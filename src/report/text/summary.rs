@@ -108,35 +108,41 @@ pub(super) fn coverage(out: &mut dyn Write, paint: Paint, run: &Run<'_>) -> io::
             0 => String::new(),
             bytes => format!(", {}", human_bytes(bytes)),
         };
-        writeln!(out, "  {} {}{bytes}", grouped(tally.items), why.explain())?;
+        writeln!(
+            out,
+            "  {:>7} {}{bytes}",
+            grouped(tally.items),
+            why.explain()
+        )?;
     }
     if !coverage.absent.is_empty() {
         writeln!(out, "Not in this copy of the repository:")?;
     }
     for (what, items) in &coverage.absent {
-        writeln!(out, "  {} {what}", grouped(*items))?;
+        writeln!(out, "  {:>7} {what}", grouped(*items))?;
     }
-    failures(out, paint, coverage)
-}
-
-/// What could not be read.
-pub(super) fn failures(out: &mut dyn Write, paint: Paint, coverage: &Coverage) -> io::Result<()> {
-    if coverage.failed > 0 {
-        let items = count(coverage.failed, "item", "items");
-        writeln!(
-            out,
-            "{}",
-            paint.bad(format_args!("Could not read {items}:"))
-        )?;
-        name(out, paint, &coverage.failures)?;
-        and_more(out, coverage.failed)?;
-    }
+    failed(out, paint, coverage)?;
     if !coverage.accepted.is_empty() {
         writeln!(out, "Could not read, as accepted beforehand:")?;
         name(out, paint, &coverage.accepted)?;
         and_more(out, coverage.accepted.len() as u64)?;
     }
     Ok(())
+}
+
+/// What could not be read.
+pub(super) fn failed(out: &mut dyn Write, paint: Paint, coverage: &Coverage) -> io::Result<()> {
+    if coverage.failed == 0 {
+        return Ok(());
+    }
+    let items = count(coverage.failed, "item", "items");
+    writeln!(
+        out,
+        "{}",
+        paint.bad(format_args!("Could not read {items}:"))
+    )?;
+    name(out, paint, &coverage.failures)?;
+    and_more(out, coverage.failed)
 }
 
 fn name(out: &mut dyn Write, paint: Paint, failures: &[Failure]) -> io::Result<()> {
@@ -154,6 +160,7 @@ pub(super) fn verdict(
     coverage: &Coverage,
     totals: &Totals,
 ) -> io::Result<()> {
+    writeln!(out)?;
     if coverage.interrupted {
         let text = "! Stopped before the end: there may be more.";
         writeln!(out, "{}", paint.bad(text))?;
