@@ -84,6 +84,10 @@ fn text_has_other_moods() {
     assert_snapshot!("text-live", of(&complete(), Mode::Live, false));
     assert_snapshot!("text-commit", of(&small, SHORT, false));
     assert_snapshot!(
+        "text-commit-color",
+        of(&small, SHORT, true).replace('\u{1b}', "\\e")
+    );
+    assert_snapshot!(
         "text-push",
         of(&partial(), Mode::Short(Stopped::Push), false)
     );

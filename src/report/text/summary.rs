@@ -76,7 +76,10 @@ pub(super) fn suppressions(
         writeln!(out, "{entries} nothing any more and can go:")?;
         list(out, unused)?;
     }
-    Ok(())
+    match suppressed == 0 && expired.is_empty() && unused.is_empty() {
+        true => Ok(()),
+        false => writeln!(out),
+    }
 }
 
 fn list(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()> {
