@@ -53,7 +53,7 @@ fn row(finding: &Finding) -> Row {
         wire::tame(&finding.rule.title).to_string(),
         finding.secret.mask().to_string(),
         finding.fingerprint.to_string(),
-        wire::name(&location.place).to_string(),
+        location.place.masked().to_string(),
         number(location.line),
         number(location.column),
         location.offset.to_string(),

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::view::{Totals, has_lines, suppressed_by, suppression_text};
-use super::{Report, Run, count, ordered, wire};
+use super::{Report, Run, count, ordered};
 use crate::finding::{Finding, Status};
 use crate::secret::{Masked, is_unsafe_to_show};
 
@@ -49,7 +49,7 @@ fn annotate(
 
 fn finding(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
     let location = &finding.location;
-    let name = wire::name(&location.place);
+    let name = location.place.masked();
     let mut place = String::new();
     if location.place.path().is_some() {
         place = format!("file={}", property(&name));

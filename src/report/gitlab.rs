@@ -114,7 +114,7 @@ struct Detail {
 fn uuid(finding: &Finding) -> String {
     let mut hash = Sha256::new();
     hash.update(finding.fingerprint.to_string());
-    hash.update(wire::name(&finding.location.place).as_bytes());
+    hash.update(finding.location.place.masked().as_bytes());
     if let Some(path) = finding.location.place.path() {
         hash.update(path.raw().as_os_str().as_encoded_bytes());
     }

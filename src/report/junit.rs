@@ -67,7 +67,7 @@ fn finding(finding: &Finding) -> TestCase {
     )));
     case(
         &format!("{message} at {}", finding.location),
-        &wire::name(&finding.location.place).to_string(),
+        &finding.location.place.masked().to_string(),
         status,
     )
 }

@@ -71,7 +71,7 @@ pub struct Run<'a> {
 
 /// One format's way to tell of a run. Whoever calls flushes `out`: after each finding if somebody
 /// is waiting for it.
-pub trait Report {
+pub trait Report: Send {
     /// Whether findings are written as they come, so that [`Run::findings`] may be left empty and
     /// a scan without end needs no memory for them.
     fn streams(&self) -> bool {

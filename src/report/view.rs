@@ -99,7 +99,7 @@ struct LocationView<'a> {
 
 impl<'a> LocationView<'a> {
     fn new(location: &'a Location) -> Self {
-        let name = wire::name(&location.place);
+        let name = location.place.masked();
         let inside = has_lines(&location.place);
         Self {
             kind: place_word(&location.place),

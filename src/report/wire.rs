@@ -1,4 +1,4 @@
-//! How text travels: JSON that no terminal acts on, URIs, names of places.
+//! How text travels: JSON that no terminal acts on, paths as URIs.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
 
-use crate::finding::Place;
 use crate::secret::{Masked, is_unsafe_to_show};
 
 /// JSON need not escape C1 controls and bidirectional overrides, so serde_json doesn't; a terminal
@@ -97,15 +96,6 @@ pub(super) fn uri(path: &[u8]) -> Uri {
         (true, _) => Uri::Absolute(format!("file://{out}")),
         (_, true) => Uri::Absolute(format!("file:///{out}")),
         _ => Uri::Relative(out),
-    }
-}
-
-/// The path of a place, or its name if it has none.
-pub(super) fn name(place: &Place) -> Masked {
-    match (place, place.path()) {
-        (_, Some(path)) => path.shown().clone(),
-        (Place::Stream(name), None) => tame(name),
-        (other, None) => tame(&other.to_string()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every format over one fixture: its snapshot, and what must hold for all of them.
 #![cfg(unix)]
+// The helpers of tests are tests too.
+#![allow(clippy::unwrap_used)]
 
 mod fixture;
 

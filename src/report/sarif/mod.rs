@@ -75,7 +75,7 @@ fn rule(rule: &RuleInfo) -> Descriptor<'_> {
 
 fn location(finding: &Finding) -> LocationObject {
     let place = &finding.location.place;
-    let name = wire::name(place);
+    let name = place.masked();
     if place.path().is_none() {
         return LocationObject {
             physical_location: None,
