@@ -6,6 +6,7 @@ pub mod coverage;
 pub mod examine;
 pub mod finding;
 pub mod matcher;
+pub mod repo;
 pub mod report;
 pub mod rules;
 pub mod scan;
