@@ -9,6 +9,7 @@ pub mod examine;
 pub mod finding;
 pub mod matcher;
 pub mod repo;
+pub mod report;
 pub mod rules;
 pub mod scan;
 pub mod secret;
