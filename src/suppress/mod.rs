@@ -121,9 +121,8 @@ impl Suppressor {
 mod tests {
     use super::*;
     use crate::finding::ShownPath;
-    use crate::matcher::Matcher;
-    use crate::rules::{Rules, Template};
-    use crate::secret::Secret;
+    use crate::rules::Template;
+    use crate::secret::{Secret, mask};
 
     fn print(seed: u8) -> Fingerprint {
         Secret::new(vec![seed; 40]).fingerprint()
@@ -144,9 +143,16 @@ mod tests {
     }
 
     fn suppressor(baseline: &Baseline, markers: Markers) -> Suppressor {
-        let matcher = Matcher::new(&Rules::built_in(), None);
+        // Stands for the matcher, and masks long words only.
+        let redact = |text: &[u8]| {
+            let words = text.split(|b| *b == b' ').map(|word| match word.len() {
+                0..100 => word.to_vec(),
+                _ => mask(word),
+            });
+            Masked::vouched(words.collect::<Vec<_>>().join(&b' '))
+        };
         let today = "2026-06-01".parse().unwrap();
-        Suppressor::new(baseline, today, markers, &|text| matcher.redact(text))
+        Suppressor::new(baseline, today, markers, &redact)
     }
 
     #[test]
