@@ -7,13 +7,13 @@ use std::sync::atomic::AtomicBool;
 use super::contains::{Wanted, holders};
 use super::forest::Forest;
 use super::graph::Graph;
-use super::id::{Kind, ObjectId};
 use super::loose::Found;
 use super::objects::Objects;
 use super::refs::Refs;
 use super::sets::{Set, Sets};
 use super::tree;
 use crate::finding::Kept;
+use crate::repo::{ObjectId, ObjectKind as Kind};
 
 /// How many commits, paths and refs are named for one key; all are counted.
 pub(super) const NAMED: usize = 20;

@@ -32,6 +32,8 @@ pub(super) struct Borders<'a> {
     before: Pairs,
     /// Whether a byte stands in a literal as [`NOT_FIRST`] or [`NOT_LAST`].
     inner: [u8; 256],
+    /// For each literal, how many others the search prefers to it.
+    ranks: Vec<u16>,
     /// For each literal, the literals that it begins with.
     shorter: Vec<Vec<AnchorId>>,
 }
@@ -45,8 +47,12 @@ impl<'a> Borders<'a> {
             after: empty(),
             before: empty(),
             inner: [0; 256],
+            ranks: vec![0; anchors.iter().count()],
             shorter: Vec::new(),
         };
+        for (rank, id) in anchors.ids().enumerate() {
+            borders.ranks[id.index()] = rank as u16;
+        }
         for literal in anchors.iter() {
             for pair in literal.windows(2) {
                 borders.pairs.add(pair[0], pair[1]);
@@ -117,6 +123,11 @@ impl<'a> Borders<'a> {
                 found(at, id);
             }
         }
+    }
+
+    /// How many literals the search prefers to this one, where both stand at one place.
+    pub(super) fn rank(&self, id: AnchorId) -> u16 {
+        self.ranks[id.index()]
     }
 
     /// The literal that is left of `id` when only `length` bytes of it are there.

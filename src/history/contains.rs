@@ -7,10 +7,10 @@ use std::sync::atomic::AtomicBool;
 use super::damage::Damage;
 use super::delta::Segment;
 use super::forest::Forest;
-use super::id::{Kind, ObjectId};
 use super::pack::Pack;
 use super::version::Version;
 use super::walk::{Outside, Visit, walk};
+use crate::repo::{ObjectId, ObjectKind as Kind};
 
 /// How many bytes of an id tell whether it is worth comparing.
 const HEAD: usize = 4;

@@ -1,6 +1,6 @@
 //! What can be wrong with an object database.
 
-use super::id::ObjectId;
+use crate::repo::ObjectId;
 
 /// Why an object, or a whole pack, could not be read.
 #[derive(Debug, thiserror::Error)]

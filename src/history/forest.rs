@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::damage::Damage;
-use super::id::{Kind, ObjectId};
 use super::pack::{Form, Pack};
+use crate::repo::{ObjectId, ObjectKind as Kind};
 
 /// No entry: what stands in `base` for those that have none in this pack.
 const NONE: u32 = u32::MAX;

@@ -5,12 +5,12 @@ use std::sync::atomic::AtomicBool;
 
 use super::damage::Damage;
 use super::forest::Forest;
-use super::id::{Kind, ObjectId};
 use super::loose::Found;
 use super::objects::Objects;
 use super::tree::{self, Commit};
 use super::version::Version;
 use super::walk::{Visit, walk};
+use crate::repo::{ObjectId, ObjectKind as Kind};
 
 /// Nothing but the header of a commit is read here; a merge of a thousand has 50 KB of it.
 const LONGEST_HEADER: u32 = 1 << 20;

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::attribution::{NAMED, Story, Tracer};
-use super::id::{Kind, ObjectId};
 use super::objects::{Objects, Packed};
 use super::refs::Refs;
 use super::{History, finding, loose, tree};
 use crate::examine;
 use crate::finding::{CommitInfo, Counted, Finding, InHistory, Place, ShownPath};
 use crate::matcher::Hit;
+use crate::repo::{ObjectId, ObjectKind as Kind};
 use crate::secret::{Fingerprint, Masked};
 
 /// Where an object is read.

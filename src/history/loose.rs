@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::ZlibDecoder;
 
 use super::damage::Damage;
-use super::id::{Kind, ObjectId};
+use crate::repo::{ObjectId, ObjectKind as Kind};
 
 /// `commit 18446744073709551615\0`
 const LONGEST_HEADER: usize = 32;
@@ -44,7 +44,7 @@ pub(super) fn open(path: &Path) -> Result<Loose, Damage> {
                 .ok()?
                 .parse()
                 .ok()?;
-            Some((Kind::from_word(&header[..space])?, size))
+            Some((Kind::from_name(&header[..space])?, size))
         })
         .ok_or(Damage::NotA("loose object"))?;
     Ok(Loose {

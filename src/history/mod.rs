@@ -18,7 +18,6 @@ mod forest;
 #[cfg(test)]
 mod forge;
 mod graph;
-mod id;
 mod idx;
 mod inflate;
 mod keys;
@@ -42,13 +41,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-pub use self::id::{Kind, ObjectId};
 use self::keys::{Keys, Source};
 use self::objects::Objects;
 use crate::coverage::Coverage;
 use crate::examine::{self, Buffers};
 use crate::finding::{Finding, Location, Place, ShownPath, Status};
 use crate::matcher::Matcher;
+use crate::repo::ObjectId;
 use crate::secret::Masked;
 
 /// Where a repository keeps things.

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::damage::Damage;
 use super::delta::Parsed;
-use super::id::{Kind, ObjectId};
 use super::inflate::Inflater;
 use super::loose;
 use super::pack::{Form, Pack};
 use super::version::{Node, Version};
+use crate::repo::{ObjectId, ObjectKind as Kind};
 
 /// Alternates of alternates are followed this far, as git does.
 const DEEPEST: usize = 5;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::damage::Damage;
-use super::id::{Kind, ObjectId};
 use super::idx::Index;
 use super::inflate::measure;
 use super::map::Map;
+use crate::repo::{ObjectId, ObjectKind as Kind};
 
 /// What an entry's data is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

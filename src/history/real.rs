@@ -11,9 +11,10 @@ use super::forest::Forest;
 use super::objects::Objects;
 use super::search::Search;
 use super::walk::walk;
-use super::{History, Layout, ObjectId, Outcome, Progress, loose};
+use super::{History, Layout, Outcome, Progress, loose};
 use crate::finding::{InHistory, Kept, Place};
 use crate::matcher::Matcher;
+use crate::repo::ObjectId;
 use crate::rules::{Rules, Template};
 use crate::secret::Fingerprint;
 

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::id::ObjectId;
+use crate::repo::ObjectId;
 
 /// Symbolic refs that name each other are followed this far, as git does.
 const DEEPEST: usize = 5;

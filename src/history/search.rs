@@ -10,11 +10,11 @@ use super::Progress;
 use super::border::Borders;
 use super::damage::Damage;
 use super::delta::Segment;
-use super::id::Kind;
 use super::version::Version;
 use super::walk::Visit;
 use crate::coverage::Tally;
 use crate::matcher::{AnchorId, Examined, Hit, Matcher, REACH, Recent, Text};
+use crate::repo::ObjectKind as Kind;
 
 /// The search goes over pieces of this size, which stay in the fastest cache.
 const PIECE: usize = 4096;
@@ -44,7 +44,7 @@ pub(super) struct Occurrence {
 
 /// An anchor in a version, and what came of looking at it.
 #[derive(Clone)]
-struct Mark {
+pub(super) struct Mark {
     at: u32,
     anchor: AnchorId,
     /// What had a say: this many bytes before `at`, and this many from it on.
@@ -348,10 +348,10 @@ impl Results {
     }
 
     /// Writes down what was found in a version, and returns what is to be remembered of it.
-    fn end(&mut self, entry: Option<u32>) -> Marks {
+    fn end(&mut self, borders: &Borders<'_>, entry: Option<u32>) -> Marks {
         if self.marks.len() > 1 {
             self.marks
-                .sort_unstable_by_key(|mark| (mark.at, mark.anchor));
+                .sort_unstable_by_key(|mark| (mark.at, borders.rank(mark.anchor)));
             self.marks.dedup_by_key(|mark| mark.at);
         }
         if let Some(entry) = entry {
@@ -435,7 +435,7 @@ impl Visit for Search<'_> {
     fn whole(&self, results: &mut Results, entry: u32, _kind: Kind, bytes: &[u8]) -> Marks {
         results.begin(bytes.len());
         self.search_whole(bytes, results);
-        results.end(Some(entry))
+        results.end(&self.borders, Some(entry))
     }
 
     fn delta(
@@ -455,14 +455,14 @@ impl Visit for Search<'_> {
                 self.search_windows(version, results);
             }
         }
-        results.end(Some(entry))
+        results.end(&self.borders, Some(entry))
     }
 
     fn borrowed(&self, results: &mut Results, _kind: Kind, bytes: &[u8]) -> Marks {
         results.begin(0);
         results.unreported.items -= 1;
         self.search_whole(bytes, results);
-        results.end(None)
+        results.end(&self.borders, None)
     }
 
     fn damaged(&self, results: &mut Results, entry: u32, damage: Damage) {

@@ -1,6 +1,6 @@
 //! Trees and commits as git writes them.
 
-use super::id::ObjectId;
+use crate::repo::ObjectId;
 
 /// An entry of a tree.
 pub(super) struct TreeEntry<'a> {

@@ -7,10 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::damage::Damage;
 use super::delta::Parsed;
 use super::forest::Forest;
-use super::id::{Kind, ObjectId};
 use super::inflate::Inflater;
 use super::pack::{Form, Pack};
 use super::version::{Node, Version};
+use crate::repo::{ObjectId, ObjectKind as Kind};
 
 /// How many roots an idle thread takes at once.
 const CHUNK: u32 = 32;

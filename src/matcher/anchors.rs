@@ -78,7 +78,7 @@ impl Anchors {
         self.longest
     }
 
-    /// The ids of the literals, in order; of two that stand at one place the first one is found.
+    /// All ids, as the search prefers them: of several literals at one place the first is found.
     pub fn ids(&self) -> impl Iterator<Item = AnchorId> + use<> {
         (0..self.literals.len()).map(|id| AnchorId(id as u16))
     }
