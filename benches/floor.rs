@@ -118,6 +118,7 @@ fn main() {
     };
     let threads = args.next().and_then(|n| n.parse().ok()).unwrap_or(2);
     let matcher = Matcher::new(&Rules::built_in(), None);
+    let suppress = skewer::suppress::Suppressor::default();
     let packs = std::fs::read_dir(git_dir.join("objects/pack")).expect("packs");
     let packs: Vec<PathBuf> = packs
         .map(|p| p.expect("an entry").path())
@@ -138,6 +139,7 @@ fn main() {
         let (progress, stop) = (Progress::default(), AtomicBool::new(false));
         let history = History {
             matcher: &matcher,
+            suppress: &suppress,
             threads,
             progress: &progress,
             stop: &stop,

@@ -146,6 +146,23 @@ pub enum Kept {
     Nothing,
 }
 
+impl Kept {
+    /// The words used in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Branch => "branch",
+            Self::Tag => "tag",
+            Self::Remote => "remote branch",
+            Self::Stash => "stash",
+            Self::Note => "note",
+            Self::OtherRef => "other ref",
+            Self::Reflog => "reflog",
+            Self::Index => "index",
+            Self::Nothing => "nothing (unreachable)",
+        }
+    }
+}
+
 /// A commit, as far as a report names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitInfo {

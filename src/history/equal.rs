@@ -19,9 +19,8 @@ type Places = BTreeSet<(u32, u64, Fingerprint)>;
 
 fn searched(pack: &Pack, matcher: &Matcher, threads: usize) -> Places {
     let forest = Forest::plant(pack, None);
-    let progress = Progress::default();
-    let search = Search::new(matcher, &progress);
-    let stop = AtomicBool::new(false);
+    let (progress, stop) = (Progress::default(), AtomicBool::new(false));
+    let search = Search::new(matcher, &progress, &stop);
     let results = walk(pack, &forest, &search, &|_| None, threads, &stop);
     assert!(
         results.iter().all(|r| r.damaged.is_empty()),
@@ -214,4 +213,15 @@ fn a_pack_without_an_index_is_walked_too() {
     assert_eq!((pack.len(), pack.missing(), pack.id(0)), (1, 0, None));
     let found = searched(&pack, &matcher, 1);
     assert_eq!((found.len(), found), (1, rebuilt(&versions, &matcher)));
+}
+
+#[test]
+fn large_objects_are_streamed() {
+    let key = Template::parse("sk-proj-{long:74,74}").unwrap().fill(1).key;
+    let blob = format!("{}\n{key}\n{key}\n", "x".repeat(200_000)).into_bytes();
+    let directory = tempfile::tempdir().unwrap();
+    let path = forge::write(directory.path(), &[Entry::Blob(blob.clone())], 2);
+    let matcher = Matcher::new(&Rules::built_in(), None);
+    let found = searched(&Pack::open(&path, 20).unwrap(), &matcher, 1);
+    assert_eq!((found.len(), found), (2, rebuilt(&[blob], &matcher)));
 }

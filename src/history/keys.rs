@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::attribution::{NAMED, Story, Tracer};
 use super::objects::{Objects, Packed};
 use super::refs::Refs;
-use super::{History, finding, loose, tree};
+use super::{History, loose, tree};
 use crate::examine;
 use crate::finding::{CommitInfo, Counted, Finding, InHistory, Place, ShownPath};
 use crate::matcher::Hit;
@@ -176,7 +176,7 @@ impl Key {
         let mut found = None;
         examine::bytes(matcher, &bytes, &mut |one| {
             if one.hit.fingerprint == self.hit.fingerprint && found.is_none() {
-                found = Some(finding(one, place.clone()));
+                found = Some(history.finding(one, place.clone()));
             }
         });
         found

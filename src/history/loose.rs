@@ -24,7 +24,6 @@ pub(super) struct Loose {
 pub(super) struct Found {
     pub(super) id: ObjectId,
     pub(super) kind: Kind,
-    pub(super) path: PathBuf,
 }
 
 /// Opens the file of a loose object.

@@ -23,6 +23,7 @@ mod inflate;
 mod keys;
 mod loose;
 mod map;
+mod marks;
 mod objects;
 mod pack;
 mod places;
@@ -47,8 +48,9 @@ use crate::coverage::Coverage;
 use crate::examine::{self, Buffers};
 use crate::finding::{Finding, Location, Place, ShownPath, Status};
 use crate::matcher::Matcher;
-use crate::repo::ObjectId;
+use crate::repo::{GitEnvironment, ObjectId, Repository};
 use crate::secret::Masked;
+use crate::suppress::Suppressor;
 
 /// Where a repository keeps things.
 #[derive(Clone, Debug)]
@@ -63,6 +65,33 @@ pub struct Layout {
     pub alternates: Vec<PathBuf>,
     /// Bytes in an object's id: 20 or 32.
     pub id_length: usize,
+}
+
+impl Layout {
+    /// Where an opened repository keeps things, with what git's variables say of its objects: in
+    /// a hook on the receiving side, new objects are in quarantine.
+    pub fn of(repository: &Repository, environment: &GitEnvironment) -> Self {
+        let common_dir = repository.common_dir().to_owned();
+        let from = repository.top().unwrap_or(repository.git_dir());
+        let own = common_dir.join("objects");
+        let objects = environment
+            .object_directory
+            .as_ref()
+            .map(|path| from.join(path));
+        let lent = environment
+            .alternate_object_directories
+            .iter()
+            .flat_map(std::env::split_paths);
+        let mut alternates: Vec<PathBuf> = lent.map(|path| from.join(path)).collect();
+        alternates.extend(objects.is_some().then(|| own.clone()));
+        Self {
+            git_dir: repository.git_dir().to_owned(),
+            objects: objects.unwrap_or(own),
+            alternates,
+            common_dir,
+            id_length: repository.format().bytes(),
+        }
+    }
 }
 
 /// How far a run has come, for whoever shows it.
@@ -80,6 +109,8 @@ pub struct Progress {
 pub struct History<'a> {
     /// What is looked for.
     pub matcher: &'a Matcher,
+    /// What somebody answered for.
+    pub suppress: &'a Suppressor,
     /// How many threads walk a pack.
     pub threads: usize,
     /// How far it has come.
@@ -184,7 +215,7 @@ impl History<'_> {
                 self.masked(pack.path())
             )),
         };
-        let search = search::Search::new(self.matcher, self.progress);
+        let search = search::Search::new(self.matcher, self.progress, self.stop);
         let outside = |id: &ObjectId| objects.read(id).ok().flatten();
         let walked = walk::walk(pack, &forest, &search, &outside, self.threads, self.stop);
         for (entry, damage) in &forest.damaged {
@@ -248,11 +279,11 @@ impl History<'_> {
                         },
                     )
                 });
-                (id, path, opened, found)
+                (id, opened, found)
             })
             .collect();
         let mut all = Vec::new();
-        for (id, path, opened, found) in read {
+        for (id, opened, found) in read {
             let name = || Masked::vouched(format!("object {id}"));
             for (at, hit) in found {
                 keys.add(Source::Loose(id), at, hit.into());
@@ -263,7 +294,7 @@ impl History<'_> {
                         Ok(()) => coverage.read.add(bytes),
                         Err(damage) => coverage.fail(name(), damage.to_string()),
                     }
-                    all.push(loose::Found { id, kind, path });
+                    all.push(loose::Found { id, kind });
                 }
                 Err(damage) => coverage.fail(name(), damage.to_string()),
             }
@@ -279,7 +310,7 @@ impl History<'_> {
             examine::bytes(self.matcher, name, &mut |found| {
                 outcome
                     .findings
-                    .push(finding(found, Place::FileName(shown())));
+                    .push(self.finding(found, Place::FileName(shown())));
             });
             let file = match File::open(path) {
                 Ok(file) => file,
@@ -297,7 +328,7 @@ impl History<'_> {
                 &mut buffers,
                 &|| self.go_on(),
                 &mut |found| {
-                    findings.push(finding(found, Place::File(shown())));
+                    findings.push(self.finding(found, Place::File(shown())));
                 },
             );
             match result {
@@ -311,30 +342,30 @@ impl History<'_> {
     fn told(&self, text: &[u8]) -> Vec<Finding> {
         let mut findings = Vec::new();
         examine::bytes(self.matcher, text, &mut |found| {
-            findings.push(finding(
-                found,
-                Place::Stream("names and logs of refs".to_owned()),
-            ));
+            findings.push(self.finding(found, Place::Stream("names and logs of refs".to_owned())));
         });
         findings
     }
-}
 
-fn finding(found: examine::Found, place: Place) -> Finding {
-    Finding {
-        rule: found.hit.rule,
-        fingerprint: found.hit.fingerprint,
-        secret: found.hit.secret,
-        confidence: found.hit.confidence,
-        decoders: found.hit.decoders,
-        location: Location {
-            place,
-            offset: found.offset,
-            length: found.hit.span.len() as u64,
-            line: found.line,
-            column: found.column,
-        },
-        context: found.context,
-        status: Status::Counts,
+    fn finding(&self, found: examine::Found, place: Place) -> Finding {
+        let judged = self
+            .suppress
+            .judge(&place, found.hit.fingerprint, Some(&found.raw_line));
+        Finding {
+            rule: found.hit.rule,
+            fingerprint: found.hit.fingerprint,
+            secret: found.hit.secret,
+            confidence: found.hit.confidence,
+            decoders: found.hit.decoders,
+            location: Location {
+                place,
+                offset: found.offset,
+                length: found.hit.span.len() as u64,
+                line: found.line,
+                column: found.column,
+            },
+            context: found.context,
+            status: judged.map_or(Status::Counts, Status::Suppressed),
+        }
     }
 }

@@ -164,11 +164,6 @@ impl Pack {
         self.starts[entry as usize]
     }
 
-    /// How many bytes an entry takes in the pack.
-    pub(super) fn packed_size(&self, entry: u32) -> u64 {
-        self.starts[entry as usize + 1] - self.starts[entry as usize]
-    }
-
     /// The entry that begins at `offset`.
     pub(super) fn entry_at(&self, offset: u64) -> Option<u32> {
         let all = &self.starts[..self.len() as usize];

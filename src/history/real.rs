@@ -17,6 +17,7 @@ use crate::matcher::Matcher;
 use crate::repo::ObjectId;
 use crate::rules::{Rules, Template};
 use crate::secret::Fingerprint;
+use crate::suppress::Suppressor;
 
 fn git(directory: &Path, args: &[&str], input: &[u8]) -> Vec<u8> {
     let mut child = Command::new("git")
@@ -185,7 +186,7 @@ fn searched(layout: &Layout, matcher: &Matcher) -> Places {
     let mut places = Places::new();
     for pack in &objects.packs {
         let forest = Forest::plant(pack, None);
-        let search = Search::new(matcher, &progress);
+        let search = Search::new(matcher, &progress, &stop);
         for results in walk(pack, &forest, &search, &|_| None, 3, &stop) {
             assert!(results.damaged.is_empty());
             let found = results.occurrences.into_iter();
@@ -208,8 +209,10 @@ fn searched(layout: &Layout, matcher: &Matcher) -> Places {
 
 fn run(layout: &Layout, matcher: &Matcher) -> Outcome {
     let (progress, stop) = (Progress::default(), AtomicBool::new(false));
+    let suppress = Suppressor::default();
     let history = History {
         matcher,
+        suppress: &suppress,
         threads: 2,
         progress: &progress,
         stop: &stop,

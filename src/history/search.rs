@@ -2,18 +2,19 @@
 //! the borders of their segments; elsewhere an anchor and what came of it are carried over from
 //! the base.
 
-use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Progress;
 use super::border::Borders;
 use super::damage::Damage;
 use super::delta::Segment;
+use super::marks::{Mark, Marks, Results, mark};
 use super::version::Version;
 use super::walk::Visit;
 use crate::coverage::Tally;
-use crate::matcher::{AnchorId, Examined, Hit, Matcher, REACH, Recent, Text};
+use crate::examine;
+use crate::matcher::{AnchorId, Hit, Matcher, REACH, Text};
 use crate::repo::ObjectKind as Kind;
 
 /// The search goes over pieces of this size, which stay in the fastest cache.
@@ -25,83 +26,23 @@ const SHORTEST: usize = 64;
 /// How many bytes on either side an examination gets at first. Most need no more.
 const FIRST_LOOK: u32 = 160;
 
-/// How many anchors of one version are remembered. Versions of what has more are searched whole.
-const MOST_MARKS: usize = 20_000;
-
-/// How many keys of one object are written down: two anchors lead to most.
-const MOST_KEYS: usize = 10_000;
-
 /// How much of a version is fetched at once when all of it has to be searched.
 const WINDOW: u32 = 1 << 20;
-
-/// A key in an object: bytes of it, and what the matcher said. `hit.span` is not this place's.
-#[derive(Clone, Debug)]
-pub(super) struct Occurrence {
-    pub(super) entry: u32,
-    pub(super) at: u64,
-    pub(super) hit: Arc<Hit>,
-}
-
-/// An anchor in a version, and what came of looking at it.
-#[derive(Clone)]
-pub(super) struct Mark {
-    at: u32,
-    anchor: AnchorId,
-    /// What had a say: this many bytes before `at`, and this many from it on.
-    before: u16,
-    behind: u16,
-    /// That the object begins or ends there may have had a say as well.
-    at_start: bool,
-    at_end: bool,
-    found: Option<Arc<[Found]>>,
-}
-
-/// A key found from an anchor.
-struct Found {
-    /// Where it begins, from the anchor on.
-    from: i32,
-    length: u32,
-    hit: Arc<Hit>,
-}
-
-/// What is remembered of a version.
-pub(super) enum Marks {
-    /// All its anchors, in order.
-    All(Box<[Mark]>),
-    /// Too many to remember: versions are searched without their help.
-    Many,
-}
-
-/// A thread's results, and its scratch.
-#[derive(Default)]
-pub(super) struct Results {
-    pub(super) occurrences: Vec<Occurrence>,
-    pub(super) damaged: Vec<(u32, Damage)>,
-    /// Objects, and bytes of them that were looked at: whole ones and inserted runs.
-    pub(super) read: Tally,
-    unreported: Tally,
-    /// The version at hand: its anchors, and whether there were more than are remembered.
-    marks: Vec<Mark>,
-    many: bool,
-    crowded: bool,
-    recent: Recent,
-    inserted: Vec<(usize, AnchorId)>,
-    fetched: Vec<u8>,
-    hits: Vec<Hit>,
-}
 
 /// Searches a pack's versions.
 pub(super) struct Search<'a> {
     matcher: &'a Matcher,
     borders: Borders<'a>,
     progress: &'a Progress,
+    stop: &'a AtomicBool,
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(matcher: &'a Matcher, progress: &'a Progress) -> Self {
+    pub(super) fn new(matcher: &'a Matcher, progress: &'a Progress, stop: &'a AtomicBool) -> Self {
         Self {
             matcher,
             progress,
+            stop,
             borders: Borders::new(matcher.anchors()),
         }
     }
@@ -321,101 +262,6 @@ impl<'a> Search<'a> {
     }
 }
 
-impl Results {
-    fn begin(&mut self, bytes: usize) {
-        self.unreported.add(bytes as u64);
-        self.marks.clear();
-        self.many = false;
-        self.crowded = false;
-        self.recent = Recent::default();
-    }
-
-    /// Remembers an anchor; of too many only those that led to a key.
-    fn add(&mut self, mark: Mark) {
-        if self.marks.len() >= MOST_MARKS && !self.many {
-            self.many = true;
-            self.marks.retain(|mark| mark.found.is_some());
-        }
-        if !self.many {
-            self.marks.push(mark);
-        } else if mark.found.is_some() {
-            if self.marks.len() < 2 * MOST_KEYS {
-                self.marks.push(mark);
-            } else {
-                self.crowded = true;
-            }
-        }
-    }
-
-    /// Writes down what was found in a version, and returns what is to be remembered of it.
-    fn end(&mut self, borders: &Borders<'_>, entry: Option<u32>) -> Marks {
-        if self.marks.len() > 1 {
-            self.marks
-                .sort_unstable_by_key(|mark| (mark.at, borders.rank(mark.anchor)));
-            self.marks.dedup_by_key(|mark| mark.at);
-        }
-        if let Some(entry) = entry {
-            self.record(entry);
-        }
-        if let (true, Some(entry)) = (self.crowded, entry) {
-            self.damaged.push((entry, Damage::Crowded));
-        }
-        match self.many {
-            true => Marks::Many,
-            false => Marks::All(self.marks.drain(..).collect()),
-        }
-    }
-
-    fn record(&mut self, entry: u32) {
-        for mark in &self.marks {
-            for found in mark.found.iter().flat_map(|found| found.iter()) {
-                let at = (i64::from(mark.at) + i64::from(found.from)) as u64;
-                if self.recent.is_new(at, u64::from(found.length)) {
-                    self.occurrences.push(Occurrence {
-                        entry,
-                        at,
-                        hit: Arc::clone(&found.hit),
-                    });
-                }
-            }
-        }
-    }
-}
-
-/// What came of an examination, in the terms of the whole object: `at` and what was touched are
-/// places of a text that begins at `start` of an object of `length` bytes.
-fn mark(
-    at: usize,
-    anchor: AnchorId,
-    start: u32,
-    length: usize,
-    examined: Examined,
-    hits: &mut Vec<Hit>,
-) -> Mark {
-    let Range {
-        start: from,
-        end: to,
-    } = examined.touched;
-    let found = (!hits.is_empty()).then(|| {
-        hits.drain(..)
-            .map(|hit| Found {
-                from: (hit.span.start as i64 - at as i64) as i32,
-                length: hit.span.len() as u32,
-                hit: Arc::new(hit),
-            })
-            .collect()
-    });
-    Mark {
-        at: start + at as u32,
-        anchor,
-        before: (at - from) as u16,
-        behind: (to - at) as u16,
-        at_start: start == 0 && from == 0,
-        at_end: start as usize + to == length,
-        found,
-    }
-}
-
 impl Visit for Search<'_> {
     type Marks = Marks;
     type Local = Results;
@@ -436,6 +282,26 @@ impl Visit for Search<'_> {
         results.begin(bytes.len());
         self.search_whole(bytes, results);
         results.end(&self.borders, Some(entry))
+    }
+
+    fn streamed(&self, results: &mut Results, entry: u32, reader: &mut dyn Read) -> u64 {
+        let mut found = Vec::new();
+        let go_on = || !self.stop.load(Ordering::Relaxed);
+        let (bytes, _) = examine::stream(
+            self.matcher,
+            reader,
+            &mut results.buffers,
+            &go_on,
+            &mut |one| {
+                found.push((one.offset, one.hit));
+            },
+        );
+        results.begin(0);
+        results.unreported.bytes += bytes;
+        found
+            .into_iter()
+            .for_each(|(at, hit)| results.found(entry, at, hit));
+        bytes
     }
 
     fn delta(

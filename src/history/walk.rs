@@ -1,8 +1,11 @@
 //! The walk: every entry of a pack inflated once, bases before their deltas, on all cores.
 
+use std::io::Read;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use flate2::bufread::ZlibDecoder;
 
 use super::damage::Damage;
 use super::delta::Parsed;
@@ -14,6 +17,9 @@ use crate::repo::{ObjectId, ObjectKind as Kind};
 
 /// How many roots an idle thread takes at once.
 const CHUNK: u32 = 32;
+
+/// Objects of this size (64 MiB) and more are streamed; smaller ones are in tests.
+const STREAMED_FROM: u64 = if cfg!(test) { 64 << 10 } else { 64 << 20 };
 
 /// What is done with each version.
 pub(super) trait Visit: Sync {
@@ -30,6 +36,12 @@ pub(super) trait Visit: Sync {
 
     /// A version that the pack holds whole.
     fn whole(&self, local: &mut Self::Local, entry: u32, kind: Kind, bytes: &[u8]) -> Self::Marks;
+
+    /// A version that is too large to be held, and that none is a delta against. Returns how many
+    /// bytes there were.
+    fn streamed(&self, _local: &mut Self::Local, _entry: u32, _reader: &mut dyn Read) -> u64 {
+        0
+    }
 
     /// A version that is a delta.
     fn delta(
@@ -284,6 +296,14 @@ impl<V: Visit> Worker<'_, V> {
                 return Err(Damage::Header);
             };
             let data = self.pack.data(entry, &header);
+            if header.size > STREAMED_FROM && self.forest.children(entry).is_empty() {
+                let mut reader = ZlibDecoder::new(data).take(header.size.saturating_add(1));
+                let read = self.visit.streamed(&mut self.local, entry, &mut reader);
+                return match reader.limit() == 1 && read == header.size {
+                    true => Ok(None),
+                    false => Err(Damage::Size),
+                };
+            }
             let bytes = self.inflater.inflate(data, header.size)?;
             let marks = self.visit.whole(&mut self.local, entry, kind, bytes);
             if self.forest.children(entry).is_empty() {
