@@ -2,6 +2,8 @@
 //! the raw bytes (deltas left as deltas) for the same literals. Prints its CPU time beside that of
 //! the real search: `cargo bench --bench floor -- GIT_DIR [THREADS]`.
 
+#![allow(clippy::print_stdout)] // a benchmark's result
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

@@ -2,17 +2,21 @@
 
 use crate::matcher::{AnchorId, Anchors};
 
+fn pair(left: u8, right: u8) -> u16 {
+    u16::from_be_bytes([left, right])
+}
+
 /// A set of pairs of bytes.
 struct Pairs(Box<[u64]>);
 
 impl Pairs {
     fn has(&self, left: u8, right: u8) -> bool {
-        let pair = usize::from(left) << 8 | usize::from(right);
+        let pair = usize::from(pair(left, right));
         self.0[pair >> 6] >> (pair & 63) & 1 != 0
     }
 
     fn add(&mut self, left: u8, right: u8) {
-        let pair = usize::from(left) << 8 | usize::from(right);
+        let pair = usize::from(pair(left, right));
         self.0[pair >> 6] |= 1 << (pair & 63);
     }
 }
@@ -32,6 +36,9 @@ pub(super) struct Borders<'a> {
     before: Pairs,
     /// Whether a byte stands in a literal as [`NOT_FIRST`] or [`NOT_LAST`].
     inner: [u8; 256],
+    /// Every way to cut a literal in two, by the bytes beside the cut: the literal, and how much
+    /// of it stands before the cut.
+    cuts: Vec<(u16, AnchorId, u16)>,
     /// For each literal, how many others the search prefers to it.
     ranks: Vec<u16>,
     /// For each literal, the literals that it begins with.
@@ -47,12 +54,17 @@ impl<'a> Borders<'a> {
             after: empty(),
             before: empty(),
             inner: [0; 256],
+            cuts: Vec::new(),
             ranks: vec![0; anchors.iter().count()],
             shorter: Vec::new(),
         };
         for (rank, id) in anchors.ids().enumerate() {
             borders.ranks[id.index()] = rank as u16;
+            let literal = anchors.literal(id);
+            let cuts = (1..literal.len()).map(|n| (pair(literal[n - 1], literal[n]), id, n as u16));
+            borders.cuts.extend(cuts);
         }
+        borders.cuts.sort_unstable_by_key(|cut| cut.0);
         for literal in anchors.iter() {
             for pair in literal.windows(2) {
                 borders.pairs.add(pair[0], pair[1]);
@@ -106,20 +118,20 @@ impl<'a> Borders<'a> {
         self.anchors.longest() as u32 - 1
     }
 
-    /// The literals that stand across `border` in `bytes`.
+    /// The literals that stand across `border` in `bytes`, with bytes on both sides of it.
     pub(super) fn crossing(
         &self,
         bytes: &[u8],
         border: usize,
         mut found: impl FnMut(usize, AnchorId),
     ) {
-        for at in border.saturating_sub(self.anchors.longest() - 1)..border {
-            let crosses = |id: &AnchorId| {
-                let literal = self.anchors.literal(*id);
-                at + literal.len() > border && bytes[at..].starts_with(literal)
+        let beside = pair(bytes[border - 1], bytes[border]);
+        let first = self.cuts.partition_point(|cut| cut.0 < beside);
+        for &(_, id, before) in self.cuts[first..].iter().take_while(|cut| cut.0 == beside) {
+            let Some(at) = border.checked_sub(usize::from(before)) else {
+                continue;
             };
-            // Of several at one place the first one counts, as in the search.
-            if let Some(id) = self.anchors.ids().find(crosses) {
+            if bytes[at..].starts_with(self.anchors.literal(id)) {
                 found(at, id);
             }
         }

@@ -63,7 +63,7 @@ enum Text {
 fn text() -> impl Strategy<Value = Text> {
     prop_oneof![
         "[ a-z=\"_\n-]{0,60}".prop_map(Text::Filler),
-        (0u64..6, 0usize..20, 0usize..200, 0usize..200)
+        (0u64..6, 0usize..20, 0usize..400, 0usize..400)
             .prop_map(|(seed, which, a, b)| Text::Key(seed, which, a, b)),
         Just(Text::Filler(String::new())),
         Just(Text::Filler("openai seek_ ek_ T3Bl bkFJ ".to_owned())),
@@ -88,13 +88,23 @@ fn write(text: &Text, templates: &[Template]) -> Vec<u8> {
     match text {
         Text::Filler(text) => text.clone().into_bytes(),
         Text::Key(seed, which, a, b) => {
-            let text = templates[which % templates.len()]
-                .fill(*seed)
-                .text
-                .into_bytes();
+            let text = whole(*seed, *which, templates);
             let (a, b) = (a % (text.len() + 1), b % (text.len() + 1));
             text[a.min(b)..a.max(b)].to_vec()
         }
+    }
+}
+
+/// A text with a key in it: plain, in hexadecimal, or in UTF-16.
+fn whole(seed: u64, which: usize, templates: &[Template]) -> Vec<u8> {
+    let text = templates[which % templates.len()].fill(seed).text;
+    match seed % 4 {
+        1 => text
+            .bytes()
+            .flat_map(|b| format!("{b:02x}").into_bytes())
+            .collect(),
+        2 => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        _ => text.into_bytes(),
     }
 }
 
@@ -108,14 +118,11 @@ fn templates() -> Vec<Template> {
 /// The versions that the edits make, and the pack that holds them as deltas.
 fn history(first: &[Text], edits: &[Edit]) -> (Vec<Vec<u8>>, Vec<Entry>) {
     let templates = templates();
-    let whole = |text: &Text| match text {
-        Text::Key(seed, which, ..) => templates[which % templates.len()]
-            .fill(*seed)
-            .text
-            .into_bytes(),
+    let first = first.iter().flat_map(|text| match text {
+        Text::Key(seed, which, ..) => whole(*seed, *which, &templates),
         filler => write(filler, &templates),
-    };
-    let mut versions = vec![first.iter().flat_map(whole).collect::<Vec<u8>>()];
+    });
+    let mut versions = vec![first.collect::<Vec<u8>>()];
     let mut entries = vec![Entry::Blob(versions[0].clone())];
     for edit in edits {
         // Mostly the last version, for long chains.
@@ -151,7 +158,7 @@ fn history(first: &[Text], edits: &[Edit]) -> (Vec<Vec<u8>>, Vec<Entry>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn the_delta_domain_finds_what_rebuilding_finds(
         first in proptest::collection::vec(text(), 1..8),

@@ -248,7 +248,11 @@ impl<'a> Search<'a> {
         };
         let hits = &mut results.hits;
         let (mut start, mut examined) = look(FIRST_LOOK, hits);
-        if examined.cut_left || examined.cut_right {
+        // A decoder undoes what it is given, and does not ask for more.
+        let used_up = examined.touched.start == 0 && start > 0
+            || start + examined.touched.end as u32 == (behind + FIRST_LOOK).min(length)
+                && behind + FIRST_LOOK < length;
+        if examined.cut_left || examined.cut_right || used_up {
             (start, examined) = look(REACH as u32, hits);
         }
         mark(

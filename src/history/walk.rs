@@ -62,9 +62,12 @@ pub(super) trait Visit: Sync {
 /// Finds objects that a pack's deltas need and the pack does not hold.
 pub(super) type Outside<'a> = dyn Fn(&ObjectId) -> Option<(Kind, Vec<u8>)> + Sync + 'a;
 
+/// A version that others are deltas against.
+type Base<M> = (Arc<Node<M>>, Kind);
+
 /// Siblings still to be walked, and what they are deltas against.
 struct Pending<M> {
-    base: Option<(Arc<Node<M>>, Kind)>,
+    base: Option<Base<M>>,
     /// A range of the forest's children, or of its roots.
     entries: Range<u32>,
 }
@@ -334,7 +337,7 @@ impl<V: Visit> Worker<'_, V> {
         self.descend(entry, node);
     }
 
-    fn descend(&mut self, entry: u32, node: Result<Option<(Arc<Node<V::Marks>>, Kind)>, Damage>) {
+    fn descend(&mut self, entry: u32, node: Result<Option<Base<V::Marks>>, Damage>) {
         match node {
             Ok(None) => {}
             Ok(base) => self.stack.push(Pending {
