@@ -3,6 +3,7 @@
 
 pub mod coverage;
 pub mod finding;
+pub mod hooks;
 pub mod matcher;
 pub mod rules;
 pub mod secret;
