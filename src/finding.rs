@@ -128,6 +128,16 @@ impl Place {
             Self::Stream(_) => None,
         }
     }
+
+    /// Its name for people.
+    pub fn masked(&self) -> Masked {
+        match self {
+            Self::Stream(name) => Masked::vouched(name.as_str()),
+            Self::File(path) | Self::FileName(path) | Self::Staged { path, .. } => {
+                path.shown.clone()
+            }
+        }
+    }
 }
 
 impl fmt::Display for Place {

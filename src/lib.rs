@@ -1,9 +1,13 @@
 //! `skewer` finds leaked OpenAI API keys. The library is silent: it neither prints nor reads the
 //! environment; `ARCHITECTURE.md` shows its rooms and which way imports point.
 
+pub mod cli;
 pub mod coverage;
+pub mod examine;
 pub mod finding;
 pub mod hooks;
 pub mod matcher;
 pub mod rules;
+pub mod scan;
 pub mod secret;
+pub mod source;

@@ -1,3 +1,5 @@
 //! Maps an outcome to an exit status.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    skewer::cli::run().into()
+}

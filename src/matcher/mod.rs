@@ -84,6 +84,25 @@ struct Candidate {
     confidence: Confidence,
 }
 
+/// The places of the last few hits: one key may be reached from several anchors around it.
+#[derive(Clone, Debug, Default)]
+pub struct Recent {
+    places: [(u64, u64); 16],
+    next: usize,
+}
+
+impl Recent {
+    /// Whether no hit of this length was seen at this offset of the blob lately.
+    pub fn is_new(&mut self, offset: u64, length: u64) -> bool {
+        if self.places.contains(&(offset, length)) {
+            return false;
+        }
+        self.places[self.next] = (offset, length);
+        self.next = (self.next + 1) % self.places.len();
+        true
+    }
+}
+
 /// One way to look at an anchor's surroundings: a file for each shape.
 trait Examiner: Send + Sync {
     /// `at` is where the anchor stands, `offset` where the anchor lies in its literal (a marker,
@@ -227,44 +246,37 @@ impl Matcher {
         reach.into_examined()
     }
 
-    /// Finds the keys whose anchors stand at `from` or later, and returns how far the search is
-    /// settled: the first place from which to search again when more of the blob is at hand. That
-    /// is the text's length if the blob ends with it. Nothing before the returned place will be
-    /// found twice.
-    pub fn search(&self, text: Text<'_>, from: usize, hits: &mut Vec<Hit>) -> usize {
-        let mut from = from;
-        while let Some((at, id)) = self.anchors.find(text.bytes, from) {
+    /// Finds the keys whose anchors begin in `within`, and returns how far the search is settled:
+    /// the first place from which to search again when more of the blob is at hand (the end of
+    /// `within`, if all of it is). A key that several anchors lead to is found by each of them, see
+    /// [`Recent`].
+    pub fn search(&self, text: Text<'_>, within: Range<usize>, hits: &mut Vec<Hit>) -> usize {
+        let tail = self.anchors.longest() - 1;
+        let searched = &text.bytes[..text.bytes.len().min(within.end.saturating_add(tail))];
+        let mut from = within.start;
+        while let Some((at, id)) = self.anchors.find(searched, from) {
+            if at >= within.end {
+                break;
+            }
             let before = hits.len();
-            let examined = self.examine(text, at, id, hits);
-            if examined.cut_right {
+            if self.examine(text, at, id, hits).cut_right {
                 hits.truncate(before);
                 return at;
-            }
-            // One key may be reached from several anchors around it.
-            if let Some(repeated) = (before..hits.len()).find(|new| {
-                hits[..before]
-                    .iter()
-                    .rev()
-                    .take(8)
-                    .any(|old| old.span == hits[*new].span)
-            }) {
-                let mut keep = hits.split_off(before);
-                keep.remove(repeated - before);
-                keep.retain(|new| !hits.iter().rev().take(8).any(|old| old.span == new.span));
-                hits.append(&mut keep);
             }
             from = at + 1;
         }
         match text.ends {
-            true => text.bytes.len(),
-            false => from.max(text.bytes.len().saturating_sub(self.anchors.longest() - 1)),
+            true => within.end,
+            false => from.max(within.end.min(text.bytes.len().saturating_sub(tail))),
         }
     }
 
     /// The keys of a whole blob.
     pub fn search_all(&self, bytes: &[u8]) -> Vec<Hit> {
         let mut hits = Vec::new();
-        self.search(Text::whole(bytes), 0, &mut hits);
+        self.search(Text::whole(bytes), 0..bytes.len(), &mut hits);
+        let mut recent = Recent::default();
+        hits.retain(|hit| recent.is_new(hit.span.start as u64, hit.span.len() as u64));
         hits
     }
 
@@ -375,12 +387,14 @@ mod tests {
             ends.sort_unstable();
             ends.push(blob.len());
             let mut from = 0;
+            let mut recent = Recent::default();
             for end in ends {
                 let mut hits = Vec::new();
-                from = matcher.search(Text { bytes: &blob[..end], starts: true, ends: end == blob.len() }, from, &mut hits);
+                let text = Text { bytes: &blob[..end], starts: true, ends: end == blob.len() };
+                from = matcher.search(text, from..end, &mut hits);
+                hits.retain(|h| recent.is_new(h.span.start as u64, h.span.len() as u64));
                 pieces.extend(hits.into_iter().map(|h| (h.span, h.fingerprint)));
             }
-            pieces.dedup();
             prop_assert_eq!(whole, pieces);
         }
 
@@ -391,7 +405,8 @@ mod tests {
             blob.splice(at..at, b"sk-T3BlbkFJek_sess-openai.azure.comkey".iter().copied());
             let matcher = matcher();
             matcher.search_all(&blob);
-            matcher.search(Text { bytes: &blob, starts: false, ends: false }, 0, &mut Vec::new());
+            let text = Text { bytes: &blob, starts: false, ends: false };
+            matcher.search(text, 0..blob.len(), &mut Vec::new());
         }
     }
 }

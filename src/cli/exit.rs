@@ -1,0 +1,55 @@
+//! What the exit status says.
+
+use std::io;
+use std::process::ExitCode;
+
+/// How a run ended. The numbers are an interface: scripts and hooks rely on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: nothing was found, and everything was read.
+    Nothing,
+    /// 1: keys were found, whatever else happened.
+    Found,
+    /// 2: wrong use, or it could not run.
+    CannotRun,
+    /// 3: nothing was found, but something could not be read or a limit was reached.
+    Incomplete,
+    /// 130: stopped by Ctrl-C before the end.
+    Interrupted,
+    /// 141: whoever read the output went away.
+    Pipe,
+}
+
+/// For `--help`.
+pub(super) const HELP: &str = "\
+Exit status:
+  0    nothing found, everything read
+  1    keys found (always wins)
+  2    wrong use, or it could not run
+  3    nothing found, but something could not be read or a limit was reached
+  130  interrupted    141  the reader of the output went away";
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Nothing => 0,
+            Self::Found => 1,
+            Self::CannotRun => 2,
+            Self::Incomplete => 3,
+            Self::Interrupted => 130,
+            Self::Pipe => 141,
+        }
+    }
+
+    /// The status for a failure to write, where that failure has one of its own.
+    pub(super) fn from_io(error: &io::Error) -> Option<Self> {
+        (error.kind() == io::ErrorKind::BrokenPipe).then_some(Self::Pipe)
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

@@ -1,0 +1,61 @@
+//! Arguments → settings → a file for each command → exit status. The only room that prints, and
+//! that reads the environment, the clock and the home directory.
+
+mod context;
+mod error;
+mod exit;
+mod scan;
+
+use clap::{ColorChoice, Parser, Subcommand};
+
+use self::context::Context;
+pub use self::exit::Exit;
+
+/// Finds leaked OpenAI API keys in working trees, staged changes, logs and git history.
+#[derive(Parser)]
+#[command(name = "skewer", version, max_term_width = 100, after_help = exit::HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// When to use colours.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
+    /// Print findings and errors, nothing else.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+/// A command is a file beside this one and a line in each of the two lists.
+#[derive(Subcommand)]
+enum Command {
+    Scan(scan::Scan),
+}
+
+impl Command {
+    fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        match self {
+            Self::Scan(command) => command.run(context),
+        }
+    }
+}
+
+/// The whole program.
+pub fn run() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // `--help` and `--version` are errors to clap, and no failures.
+            let failed = error.use_stderr();
+            return match error.print() {
+                Ok(()) if failed => Exit::CannotRun,
+                Ok(()) => Exit::Nothing,
+                Err(error) => Exit::from_io(&error).unwrap_or(Exit::CannotRun),
+            };
+        }
+    };
+    let context = Context::new(arguments.color, arguments.quiet);
+    match arguments.command.run(&context) {
+        Ok(exit) => exit,
+        Err(error) => error::report(&error, &context),
+    }
+}

@@ -1,0 +1,159 @@
+//! One blob, whatever it is: drives the matcher over it in bounded memory, and makes of each hit a
+//! place with its line and a context that may be shown.
+
+mod segments;
+mod slider;
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use self::slider::Slider;
+use crate::finding::Context;
+use crate::matcher::{Hit, Matcher};
+
+/// A key and where it stands in its blob.
+pub struct Found {
+    /// What the matcher said.
+    pub hit: Hit,
+    /// Where it begins, in bytes from the blob's start.
+    pub offset: u64,
+    /// Line, from 1.
+    pub line: u64,
+    /// Column in bytes, from 1.
+    pub column: u64,
+    /// The line around it, masked.
+    pub context: Context,
+    /// The line around it as it is, as far as it was at hand: for markers, never for showing.
+    pub raw_line: Vec<u8>,
+}
+
+/// Memory that one thread uses again and again.
+#[derive(Default)]
+pub struct Buffers {
+    bytes: Vec<u8>,
+    hits: Vec<Hit>,
+}
+
+/// Files of this size and more are worth cutting up.
+const LARGE: u64 = 8 << 20;
+
+/// How many bytes of context a report shows at the most.
+const CONTEXT_WIDTH: usize = 160;
+
+/// How far around a key its line is taken: enough to see whole whatever may have to be masked.
+const LINE_WITHIN: usize = 2048;
+
+/// Searches bytes that are all at hand.
+pub fn bytes(matcher: &Matcher, bytes: &[u8], found: &mut dyn FnMut(Found)) {
+    slider::search_whole(matcher, bytes, found);
+}
+
+/// Searches a stream in bounded memory, however long it or its lines are; what is found is handed
+/// on as soon as it is certain. Returns how many bytes there were. `go_on` is asked between blocks.
+///
+/// # Errors
+/// What the reader says, after all that came before was searched.
+pub fn stream(
+    matcher: &Matcher,
+    mut reader: impl Read,
+    buffers: &mut Buffers,
+    go_on: &dyn Fn() -> bool,
+    found: &mut dyn FnMut(Found),
+) -> (u64, io::Result<()>) {
+    let mut slider = Slider::new(matcher, buffers);
+    let result = loop {
+        if !go_on() {
+            break Ok(());
+        }
+        match slider.fill(&mut reader) {
+            Ok(0) => break Ok(()),
+            Ok(_) => slider.search(found),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    (slider.finish(found), result)
+}
+
+/// Searches an open file: in one go, or, if it is large, in segments on all cores.
+///
+/// # Errors
+/// What the system says, after all that came before was searched; and a file that shrank while it
+/// was read, since what it held is gone unread.
+pub fn file(
+    matcher: &Matcher,
+    file: &File,
+    buffers: &mut Buffers,
+    go_on: &(dyn Fn() -> bool + Sync),
+    found: &mut dyn FnMut(Found),
+) -> (u64, io::Result<()>) {
+    let about = match file.metadata() {
+        Ok(about) => about,
+        Err(error) => return (0, Err(error)),
+    };
+    // Files of /proc and the like say 0 and hold something.
+    let size = if about.is_file() { about.len() } else { 0 };
+    let (read, result) = if size >= LARGE {
+        segments::large_file(matcher, file, size, go_on, found)
+    } else {
+        let reader = Sized {
+            file,
+            left: (size > 0).then_some(size),
+        };
+        stream(matcher, reader, buffers, go_on, found)
+    };
+    let shrank = result.is_ok() && read < size && go_on();
+    (
+        read,
+        if shrank {
+            Err(io::Error::other("it shrank while it was read"))
+        } else {
+            result
+        },
+    )
+}
+
+/// A file whose size is known needs no last read to see that it ends.
+struct Sized<'a> {
+    file: &'a File,
+    left: Option<u64>,
+}
+
+impl Read for Sized<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if self.left == Some(0) {
+            return Ok(0);
+        }
+        let read = self.file.read(to)?;
+        self.left = self.left.map(|left| left.saturating_sub(read as u64));
+        Ok(read)
+    }
+}
+
+impl Found {
+    /// `around` is the line or a part of it, `key` the hit's place in it.
+    fn new(
+        matcher: &Matcher,
+        hit: Hit,
+        offset: u64,
+        (line, column): (i64, Option<u64>),
+        around: &[u8],
+        key: std::ops::Range<usize>,
+    ) -> Self {
+        let redacted = matcher.redact_line(around, key, CONTEXT_WIDTH);
+        let context = Context {
+            line: redacted.text,
+            key: redacted.key,
+        };
+        // Segments count from their own start; `segments` turns both into places in the file.
+        let (line, column) = (line as u64, column.unwrap_or(0));
+        Self {
+            hit,
+            offset,
+            line,
+            column,
+            context,
+            raw_line: around.to_vec(),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Composes a run: a source says what to read, `examine` searches it, suppressions are looked up,
+//! findings and coverage are returned together.
+
+mod paths;
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::coverage::Coverage;
+use crate::examine::{self, Buffers, Found};
+use crate::finding::{Finding, Location, Place, ShownPath, Status};
+use crate::matcher::Matcher;
+use crate::secret::Masked;
+
+/// Who is told what happens while it happens. Called from many threads.
+pub trait Observer: Sync {
+    /// A finding, as soon as it is certain.
+    fn finding(&self, finding: &Finding);
+}
+
+/// What a run does, beyond its rules.
+#[derive(Default)]
+pub struct Settings {
+    /// Read what git ignores, too.
+    pub no_ignore: bool,
+    /// Paths that are not read, as the user's globs say.
+    pub exclude: globset::GlobSet,
+}
+
+/// What came of a run.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The findings, by severity, key and place.
+    pub findings: Vec<Finding>,
+    /// What was read and what was not.
+    pub coverage: Coverage,
+}
+
+/// One run: add sources, then take the outcome.
+pub struct Scan<'a> {
+    matcher: &'a Matcher,
+    settings: &'a Settings,
+    observer: &'a dyn Observer,
+    /// Set from outside (Ctrl-C): the run ends soon, and says that it did.
+    stop: &'a AtomicBool,
+    /// Files and bytes read so far, for whoever shows progress.
+    pub progress: Progress,
+    findings: Mutex<Vec<Finding>>,
+    coverage: Mutex<Coverage>,
+    buffers: Mutex<Vec<Buffers>>,
+}
+
+/// How far a run has come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Items read to the end.
+    pub items: AtomicU64,
+    /// Bytes read.
+    pub bytes: AtomicU64,
+}
+
+/// A lock whose data is whole even if a thread panicked while it held it: all of them only push.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Scan<'a> {
+    /// A run that has read nothing yet.
+    pub fn new(
+        matcher: &'a Matcher,
+        settings: &'a Settings,
+        observer: &'a dyn Observer,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        Self {
+            matcher,
+            settings,
+            observer,
+            stop,
+            progress: Progress::default(),
+            findings: Mutex::default(),
+            coverage: Mutex::default(),
+            buffers: Mutex::default(),
+        }
+    }
+
+    /// Searches a stream to its end.
+    pub fn stream(&self, name: &str, reader: impl Read) {
+        self.read(&|| Place::Stream(name.to_owned()), |buffers, found| {
+            examine::stream(self.matcher, reader, buffers, &|| self.go_on(), found)
+        });
+    }
+
+    /// Everything that was found and read.
+    pub fn into_outcome(self) -> Outcome {
+        let mut coverage = self
+            .coverage
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        coverage.read.items += self.progress.items.load(Ordering::Relaxed);
+        coverage.read.bytes += self.progress.bytes.load(Ordering::Relaxed);
+        coverage.interrupted |= self.stop.load(Ordering::Relaxed);
+        let mut findings = self
+            .findings
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        findings.sort_by(|a, b| {
+            (b.rule.severity, a.fingerprint, &a.location).cmp(&(
+                a.rule.severity,
+                b.fingerprint,
+                &b.location,
+            ))
+        });
+        // Roots may overlap.
+        findings.dedup_by(|a, b| a.fingerprint == b.fingerprint && a.location == b.location);
+        Outcome { findings, coverage }
+    }
+
+    fn go_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn shown(&self, path: &Path) -> ShownPath {
+        ShownPath::new(path.to_owned(), self.masked(path))
+    }
+
+    fn masked(&self, path: &Path) -> Masked {
+        self.matcher.redact(path.as_os_str().as_encoded_bytes())
+    }
+
+    /// Runs one examination, with its account. Most files hold nothing, so their place is made
+    /// fit to be shown only when it has to be.
+    fn read(
+        &self,
+        place: &dyn Fn() -> Place,
+        examine: impl FnOnce(&mut Buffers, &mut dyn FnMut(Found)) -> (u64, io::Result<()>),
+    ) {
+        let mut buffers = lock(&self.buffers).pop().unwrap_or_default();
+        let mut shown = None;
+        let (bytes, result) = examine(&mut buffers, &mut |found| {
+            self.found(found, shown.get_or_insert_with(place));
+        });
+        lock(&self.buffers).push(buffers);
+        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+        match result {
+            Ok(()) => {
+                self.progress.items.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => self.fail(place().masked(), error.to_string()),
+        }
+    }
+
+    fn fail(&self, what: Masked, why: String) {
+        lock(&self.coverage).fail(what, why);
+    }
+
+    fn found(&self, found: Found, place: &Place) {
+        let Found {
+            hit,
+            offset,
+            line,
+            column,
+            context,
+            raw_line: _,
+        } = found;
+        let finding = Finding {
+            rule: hit.rule,
+            fingerprint: hit.fingerprint,
+            secret: hit.secret,
+            confidence: hit.confidence,
+            decoders: hit.decoders,
+            location: Location {
+                place: place.clone(),
+                offset,
+                length: hit.span.len() as u64,
+                line,
+                column,
+            },
+            context,
+            status: Status::Counts,
+        };
+        self.observer.finding(&finding);
+        lock(&self.findings).push(finding);
+    }
+}
+
+/// A path that the user named and that is not there: the run can't mean what its user meant.
+#[derive(Debug, thiserror::Error)]
+#[error("can't read {path}: {error}")]
+pub struct NoSuchPath {
+    /// The path.
+    pub path: PathBuf,
+    /// What the system said.
+    pub error: io::Error,
+}

@@ -1,0 +1,4 @@
+//! What to read: working trees, what is staged. Sources open and account; they don't search.
+
+mod ignores;
+pub mod tree;
