@@ -145,7 +145,7 @@ impl fmt::Display for Place {
         match self {
             Self::File(path) | Self::Staged { path, .. } => path.shown.fmt(f),
             Self::FileName(path) => write!(f, "{} (in the name itself)", path.shown),
-            Self::Stream(name) => f.write_str(name),
+            Self::Stream(name) => Masked::vouched(name.as_str()).fmt(f),
         }
     }
 }

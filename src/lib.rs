@@ -8,6 +8,7 @@ pub mod finding;
 pub mod hooks;
 pub mod matcher;
 pub mod repo;
+pub mod report;
 pub mod rules;
 pub mod scan;
 pub mod secret;

@@ -159,7 +159,7 @@ impl Masked {
 
 /// Whether a character can act on a terminal, or hide what stands beside it (bidirectional
 /// overrides, zero-width marks).
-fn is_unsafe_to_show(c: char) -> bool {
+pub(crate) fn is_unsafe_to_show(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
