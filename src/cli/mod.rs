@@ -4,6 +4,7 @@
 mod context;
 mod error;
 mod exit;
+mod hook;
 mod scan;
 
 use clap::{ColorChoice, Parser, Subcommand};
@@ -29,12 +30,15 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Scan(scan::Scan),
+    #[command(subcommand)]
+    Hook(hook::Hook),
 }
 
 impl Command {
     fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
             Self::Scan(command) => command.run(context),
+            Self::Hook(command) => command.run(context),
         }
     }
 }

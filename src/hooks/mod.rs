@@ -94,33 +94,6 @@ impl HookType {
     pub fn can_be_skipped(self) -> bool {
         self != Self::PreReceive
     }
-
-    /// What the developer can do when it stops them, a line each.
-    pub fn next_steps(self) -> [&'static str; 3] {
-        let revoke = "if anyone else may have seen the key: revoke it, taking it out is not enough";
-        match self {
-            Self::PreCommit | Self::PreMergeCommit => [
-                "take the key out of the file (read it from the environment or a secret store), `git add` the file, commit again",
-                revoke,
-                "meant to be here: skewer allow FINGERPRINT --reason WHY; just this once: SKEWER_SKIP=\"why\" before the command",
-            ],
-            Self::CommitMsg => [
-                "take the key out of the message; git kept it: git commit -e -F \"$(git rev-parse --git-path COMMIT_EDITMSG)\"",
-                revoke,
-                "just this once: SKEWER_SKIP=\"why\" before the command",
-            ],
-            Self::PrePush => [
-                "the key is in commits that were not pushed yet: take it out of each (git rebase -i), a later commit that deletes it is not enough",
-                revoke,
-                "meant to be there: skewer allow FINGERPRINT --reason WHY; just this once: SKEWER_SKIP=\"why\" before the command",
-            ],
-            Self::PreReceive => [
-                "nothing was accepted: take the key out of every commit (git rebase -i) and push again",
-                "the key has been on this server's disk and perhaps in its logs: revoke it",
-                "meant to be there: the server's administrator can allow its fingerprint",
-            ],
-        }
-    }
 }
 
 impl fmt::Display for HookType {
