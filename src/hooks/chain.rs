@@ -58,10 +58,17 @@ pub fn run_kept(path: &Path, args: &[OsString], input: Input<'_>) -> Result<i32,
     };
     let started = if cfg!(windows) {
         // The system can't start scripts there; git's own shell can, and heeds the `#!` line.
-        spawn(Command::new("sh").args(["-c", r#"exec "$0" "$@""#]).arg(path))
+        spawn(
+            Command::new("sh")
+                .args(["-c", r#"exec "$0" "$@""#])
+                .arg(path),
+        )
     } else {
         // A bare name would be looked up in PATH.
-        let path = Path::new(".").join(path);
+        let path = match path.components().count() {
+            1 => Path::new(".").join(path),
+            _ => path.to_owned(),
+        };
         match spawn(&mut Command::new(&path)) {
             // No `#!` line: git falls back to the shell as well.
             Err(error) if error.raw_os_error() == Some(NO_EXEC) => {

@@ -59,7 +59,11 @@ impl Git {
     }
 
     /// Standard output of a run that must succeed.
-    pub(super) fn ask<S: AsRef<OsStr>>(&self, dir: &Path, args: &[S]) -> Result<Vec<u8>, HookError> {
+    pub(super) fn ask<S: AsRef<OsStr>>(
+        &self,
+        dir: &Path,
+        args: &[S],
+    ) -> Result<Vec<u8>, HookError> {
         let output = self.output(dir, args)?;
         if output.status.success() {
             return Ok(output.stdout);
@@ -75,7 +79,11 @@ impl Git {
     }
 
     /// Standard output without its line break; `None` if git has no answer (exit code 1).
-    pub(super) fn ask_maybe(&self, dir: &Path, args: &[&str]) -> Result<Option<Vec<u8>>, HookError> {
+    pub(super) fn ask_maybe(
+        &self,
+        dir: &Path,
+        args: &[&str],
+    ) -> Result<Option<Vec<u8>>, HookError> {
         let output = self.output(dir, args)?;
         match output.status.code() {
             Some(0) => Ok(Some(output.stdout)),

@@ -15,12 +15,34 @@ use super::{Git, HookError, HookType};
 
 /// Every hook that git knows, from githooks(5) of git 2.47.
 pub const HOOK_NAMES: [&str; 28] = [
-    "applypatch-msg", "commit-msg", "fsmonitor-watchman", "p4-changelist", "p4-post-changelist",
-    "p4-pre-submit", "p4-prepare-changelist", "post-applypatch", "post-checkout", "post-commit",
-    "post-index-change", "post-merge", "post-receive", "post-rewrite", "post-update",
-    "pre-applypatch", "pre-auto-gc", "pre-commit", "pre-merge-commit", "pre-push", "pre-rebase",
-    "pre-receive", "prepare-commit-msg", "proc-receive", "push-to-checkout",
-    "reference-transaction", "sendemail-validate", "update",
+    "applypatch-msg",
+    "commit-msg",
+    "fsmonitor-watchman",
+    "p4-changelist",
+    "p4-post-changelist",
+    "p4-pre-submit",
+    "p4-prepare-changelist",
+    "post-applypatch",
+    "post-checkout",
+    "post-commit",
+    "post-index-change",
+    "post-merge",
+    "post-receive",
+    "post-rewrite",
+    "post-update",
+    "pre-applypatch",
+    "pre-auto-gc",
+    "pre-commit",
+    "pre-merge-commit",
+    "pre-push",
+    "pre-rebase",
+    "pre-receive",
+    "prepare-commit-msg",
+    "proc-receive",
+    "push-to-checkout",
+    "reference-transaction",
+    "sendemail-validate",
+    "update",
 ];
 
 /// Where the previous values of `core.hooksPath` are written down.
@@ -61,7 +83,11 @@ impl Global {
         let active = configured(git, dir)?
             .dir
             .is_some_and(|now| same_dir(&now, dir));
-        Ok(Some(Self { dir: dir.to_owned(), before, active }))
+        Ok(Some(Self {
+            dir: dir.to_owned(),
+            before,
+            active,
+        }))
     }
 }
 
@@ -95,11 +121,30 @@ pub fn install_global(
     let path = dir.join(BEFORE);
     fs::write(&path, record).map_err(HookError::io("write", &path))?;
     if !ours {
-        let value = dir.to_str().ok_or_else(|| HookError::UnfitPath(dir.to_owned()))?;
-        let value = if cfg!(windows) { value.replace('\\', "/") } else { value.to_owned() };
-        git.ask(dir, &["config", "--global", "--replace-all", "core.hooksPath", &value])?;
+        let value = dir
+            .to_str()
+            .ok_or_else(|| HookError::UnfitPath(dir.to_owned()))?;
+        let value = if cfg!(windows) {
+            value.replace('\\', "/")
+        } else {
+            value.to_owned()
+        };
+        git.ask(
+            dir,
+            &[
+                "config",
+                "--global",
+                "--replace-all",
+                "core.hooksPath",
+                &value,
+            ],
+        )?;
     }
-    Ok(Global { dir: dir.to_owned(), before, active: true })
+    Ok(Global {
+        dir: dir.to_owned(),
+        before,
+        active: true,
+    })
 }
 
 /// Puts the old values of `core.hooksPath` back and removes our scripts; `None` if nothing was
@@ -109,9 +154,15 @@ pub fn uninstall_global(git: &Git, dir: &Path) -> Result<Option<Global>, HookErr
         return Ok(None);
     };
     if global.active {
-        git.ask(dir, &["config", "--global", "--unset-all", "core.hooksPath"])?;
+        git.ask(
+            dir,
+            &["config", "--global", "--unset-all", "core.hooksPath"],
+        )?;
         for value in &global.before.values {
-            git.ask(dir, &["config", "--global", "--add", "core.hooksPath", value])?;
+            git.ask(
+                dir,
+                &["config", "--global", "--add", "core.hooksPath", value],
+            )?;
         }
     }
     for name in HOOK_NAMES {
@@ -139,7 +190,16 @@ fn configured(git: &Git, dir: &Path) -> Result<Before, HookError> {
         .filter(|value| !value.is_empty())
         .map(|value| String::from_utf8_lossy(value).into_owned())
         .collect();
-    let args = ["config", "--global", "--type=path", "--get", "core.hooksPath"];
+    let args = [
+        "config",
+        "--global",
+        "--type=path",
+        "--get",
+        "core.hooksPath",
+    ];
     let last = git.ask_maybe(dir, &args)?.map(|path| path_from(&path));
-    Ok(Before { values, dir: last.filter(|path| !path.as_os_str().is_empty()) })
+    Ok(Before {
+        values,
+        dir: last.filter(|path| !path.as_os_str().is_empty()),
+    })
 }

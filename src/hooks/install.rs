@@ -78,7 +78,9 @@ fn install_one(dir: &Path, hook: HookType, program: &Path) -> Result<Done, HookE
     let (path, kept) = paths(dir, hook);
     let text = shim::local(hook, program)?;
     let change = match recognise(&path) {
-        Some(_) if fs::read(&path).is_ok_and(|now| now == text.as_bytes()) && is_runnable(&path) => {
+        Some(_)
+            if fs::read(&path).is_ok_and(|now| now == text.as_bytes()) && is_runnable(&path) =>
+        {
             Change::Unchanged
         }
         Some(_) => Change::Updated,
@@ -108,7 +110,11 @@ pub fn uninstall(layout: &Layout, hooks: &[HookType]) -> Result<Vec<Done>, HookE
         let mut left = None;
         let change = if recognise(&path).is_none() {
             left = exists(&kept).then(|| kept.clone());
-            if exists(&path) { Change::Foreign } else { Change::Absent }
+            if exists(&path) {
+                Change::Foreign
+            } else {
+                Change::Absent
+            }
         } else if exists(&kept) {
             fs::rename(&kept, &path).map_err(HookError::io("put back", &path))?;
             Change::Restored
@@ -116,7 +122,12 @@ pub fn uninstall(layout: &Layout, hooks: &[HookType]) -> Result<Vec<Done>, HookE
             fs::remove_file(&path).map_err(HookError::io("remove", &path))?;
             Change::Removed
         };
-        Ok(Done { hook: *hook, path, change, kept: left })
+        Ok(Done {
+            hook: *hook,
+            path,
+            change,
+            kept: left,
+        })
     };
     hooks.iter().map(one).collect()
 }
@@ -183,7 +194,11 @@ fn same_file(a: &Path, b: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let id = |path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+        let id = |path| {
+            fs::symlink_metadata(path)
+                .map(|meta| (meta.dev(), meta.ino()))
+                .ok()
+        };
         id(a) == id(b)
     }
     #[cfg(not(unix))]

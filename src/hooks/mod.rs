@@ -98,7 +98,7 @@ impl HookType {
 
 impl fmt::Display for HookType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
     }
 }
 
@@ -176,7 +176,9 @@ pub enum HookError {
         kept: PathBuf,
     },
     /// The path of the program can't be written into a script.
-    #[error("{0} can't be written into a shell script: it is no valid Unicode or has a line break; move it")]
+    #[error(
+        "{0} can't be written into a shell script: it is no valid Unicode or has a line break; move it"
+    )]
     UnfitPath(PathBuf),
     /// Git handed over something else than documented.
     #[error("line {line} of {hook}'s input is not `{expected}`, so what is pushed is not known")]
@@ -201,7 +203,10 @@ pub enum HookError {
 
 impl HookError {
     /// For `map_err`: what was being done to which file.
-    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |error| Self::Io { doing, path, error }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::install::{overridden, paths, write_script};
 use super::{Git, HookError, HookType, State, Status};
+use crate::secret::mask;
 
 /// One thing that was tried.
 #[derive(Clone, Debug)]
@@ -121,7 +122,10 @@ impl Trial<'_> {
         if !status.layout.uses_own_hooks() {
             return Ok(()); // The global configuration leads here as everywhere.
         }
-        let own = [self.work.join(".git/hooks"), scratch.join("server.git/hooks")];
+        let own = [
+            self.work.join(".git/hooks"),
+            scratch.join("server.git/hooks"),
+        ];
         for hook in &status.hooks {
             let ours = match &hook.state {
                 State::Ours { .. } => &hook.path,
@@ -134,9 +138,15 @@ impl Trial<'_> {
             write_script(&paths(dir, hook.hook).0, &text)?;
         }
         // Should a global core.hooksPath hide these, the one in the repository decides.
-        for (repository, hooks) in [&self.work, &scratch.join("server.git")].into_iter().zip(&own) {
-            let value = hooks.to_str().ok_or_else(|| HookError::UnfitPath(hooks.clone()))?;
-            self.git.ask(repository, &["config", "core.hooksPath", value])?;
+        for (repository, hooks) in [&self.work, &scratch.join("server.git")]
+            .into_iter()
+            .zip(&own)
+        {
+            let value = hooks
+                .to_str()
+                .ok_or_else(|| HookError::UnfitPath(hooks.clone()))?;
+            self.git
+                .ask(repository, &["config", "core.hooksPath", value])?;
         }
         Ok(())
     }
@@ -166,8 +176,18 @@ impl Trial<'_> {
             self.merge(scratch, &key_line(&third))?;
         }
         for (hook, to, pass, stop) in [
-            (HookType::PrePush, remote, "a clean push passes", "a push of a commit with a key is stopped"),
-            (HookType::PreReceive, server, "a clean push is accepted", "a push of a commit with a key is refused"),
+            (
+                HookType::PrePush,
+                remote,
+                "a clean push passes",
+                "a push of a commit with a key is stopped",
+            ),
+            (
+                HookType::PreReceive,
+                server,
+                "a clean push is accepted",
+                "a push of a commit with a key is refused",
+            ),
         ] {
             if !has(hook) {
                 continue;
@@ -193,7 +213,8 @@ impl Trial<'_> {
         let merged = scratch.join("merged");
         let attributes = self.work.join(".git/info");
         fs::write(&merged, line).map_err(HookError::io("write", &merged))?;
-        fs::create_dir_all(&attributes).map_err(HookError::io("make the directory", &attributes))?;
+        fs::create_dir_all(&attributes)
+            .map_err(HookError::io("make the directory", &attributes))?;
         let attributes = attributes.join("attributes");
         fs::write(&attributes, "shared.txt merge=trial\n")
             .map_err(HookError::io("write", &attributes))?;
@@ -253,9 +274,14 @@ impl Trial<'_> {
         let said = [output.stdout, output.stderr].concat();
         let shown = String::from_utf8_lossy(&said);
         let leaks = self.keys.iter().any(|key| shown.contains(key.as_str()));
+        // It has to be the key that stopped it, and not a hook that fails for a reason of its own.
+        let named = self.keys.iter().any(|key| {
+            let masked = mask(key.as_bytes());
+            shown.contains(&*String::from_utf8_lossy(&masked))
+        });
         self.steps.push(Step {
             what,
-            holds: output.status.success() == pass && !leaks,
+            holds: output.status.success() == pass && named != pass && !leaks,
             said,
         });
         Ok(())

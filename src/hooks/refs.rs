@@ -80,20 +80,36 @@ mod tests {
     #[test]
     fn pushes_are_read_from_the_end_of_the_line() {
         let (a, zero) = ("a1".repeat(20), "0".repeat(40));
-        let text = format!("HEAD^{{/fix it}} {a} refs/heads/x {zero}\n(delete) {zero} refs/heads/y {a}\n");
+        let text =
+            format!("HEAD^{{/fix it}} {a} refs/heads/x {zero}\n(delete) {zero} refs/heads/y {a}\n");
         let updates = parse_pre_push(text.as_bytes()).unwrap();
         assert_eq!(updates.len(), 2);
         assert_eq!(updates[0].name, b"refs/heads/x");
-        assert_eq!((updates[0].new.as_deref(), &updates[0].old), (Some(&*a), &None));
-        assert_eq!((&updates[1].new, updates[1].old.as_deref()), (&None, Some(&*a)));
+        assert_eq!(
+            (updates[0].new.as_deref(), &updates[0].old),
+            (Some(&*a), &None)
+        );
+        assert_eq!(
+            (&updates[1].new, updates[1].old.as_deref()),
+            (&None, Some(&*a))
+        );
     }
 
     #[test]
     fn sha256_ids_are_ids_and_anything_else_stops_the_push() {
         let long = "b2".repeat(32);
         let text = format!("{long} {long} refs/heads/main\n");
-        assert_eq!(parse_pre_receive(text.as_bytes()).unwrap()[0].new, Some(long.clone()));
-        for wrong in ["x", "\n\n", &format!("{long} {long}\n"), &format!("{long} {long} \n"), "a b c d"] {
+        assert_eq!(
+            parse_pre_receive(text.as_bytes()).unwrap()[0].new,
+            Some(long.clone())
+        );
+        for wrong in [
+            "x",
+            "\n\n",
+            &format!("{long} {long}\n"),
+            &format!("{long} {long} \n"),
+            "a b c d",
+        ] {
             assert!(parse_pre_receive(wrong.as_bytes()).is_err(), "{wrong:?}");
             assert!(parse_pre_push(wrong.as_bytes()).is_err(), "{wrong:?}");
         }

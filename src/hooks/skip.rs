@@ -88,7 +88,10 @@ mod tests {
     fn a_skip_needs_a_reason() {
         assert_eq!(skip_reason(None).unwrap(), None);
         for empty in ["", "  \t"] {
-            assert!(matches!(skip_reason(Some(empty.as_ref())), Err(HookError::NoReason)));
+            assert!(matches!(
+                skip_reason(Some(empty.as_ref())),
+                Err(HookError::NoReason)
+            ));
         }
         assert_eq!(skip_reason(Some(" why ".as_ref())).unwrap().unwrap(), "why");
     }
@@ -107,8 +110,10 @@ mod tests {
         skip.head = Some("ab".repeat(20));
         let path = record_skip(dir.path(), &skip).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["time"], "1970-01-01T00:00:00Z");
         assert_eq!(lines[0]["reason"], "a \"reason\"\nof two lines");

@@ -82,7 +82,14 @@ const MANAGERS: &[(&str, &[&str], &str)] = &[
     ),
     (
         "lefthook",
-        &["lefthook.yml", ".lefthook.yml", "lefthook.yaml", ".lefthook.yaml", "lefthook.toml", "lefthook.json"],
+        &[
+            "lefthook.yml",
+            ".lefthook.yml",
+            "lefthook.yaml",
+            ".lefthook.yaml",
+            "lefthook.toml",
+            "lefthook.json",
+        ],
         "`lefthook install` replaces hooks (ours is renamed to .old): add a command with `run: skewer hook run pre-commit` to its configuration",
     ),
     (
@@ -119,7 +126,10 @@ pub fn status(git: &Git, dir: &Path, global: &Path) -> Result<Status, HookError>
     });
     let managers = MANAGERS.iter().filter_map(|(name, files, advice)| {
         let tree = layout.worktree.as_ref()?;
-        let file = files.iter().map(|file| tree.join(file)).find(|file| exists(file))?;
+        let file = files
+            .iter()
+            .map(|file| tree.join(file))
+            .find(|file| exists(file))?;
         Some(Manager { name, file, advice })
     });
     Ok(Status {

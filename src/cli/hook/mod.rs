@@ -125,13 +125,20 @@ impl Choice {
                 return Ok(Exit::Nothing);
             }
             let names: Vec<_> = types.iter().map(|hook| hook.as_str()).collect();
-            writeln!(out, "core.hooksPath in your git configuration is now {}", dir.display())?;
+            writeln!(
+                out,
+                "core.hooksPath in your git configuration is now {}",
+                dir.display()
+            )?;
             writeln!(out, "  checks at {}", names.join(", "))?;
             match &global.before.dir {
                 Some(before) => writeln!(out, "  every hook passes on to {}", before.display())?,
                 None => writeln!(out, "  every hook passes on to the repository's own")?,
             }
-            writeln!(out, "A repository with a core.hooksPath of its own is not reached: there, `skewer hook status`.")?;
+            writeln!(
+                out,
+                "A repository with a core.hooksPath of its own is not reached: there, `skewer hook status`."
+            )?;
             return Ok(Exit::Nothing);
         }
         let layout = Layout::find(&git, &here()?)?;
@@ -152,7 +159,8 @@ impl Choice {
             let said = match hooks::uninstall_global(&git, &dir)? {
                 None => "no global installation was found".to_owned(),
                 Some(global) if !global.active => {
-                    "scripts removed; core.hooksPath leads elsewhere by now and was left alone".to_owned()
+                    "scripts removed; core.hooksPath leads elsewhere by now and was left alone"
+                        .to_owned()
                 }
                 Some(global) => match global.before.values.last() {
                     Some(value) => format!("core.hooksPath is {value} again"),
@@ -201,7 +209,12 @@ fn tell(done: &[Done]) -> io::Result<()> {
                 kept.display()
             )?,
             (Some(kept), _) => {
-                writeln!(out, "{:<17} runs the hook that was there too: {}", "", kept.display())?;
+                writeln!(
+                    out,
+                    "{:<17} runs the hook that was there too: {}",
+                    "",
+                    kept.display()
+                )?;
             }
             (None, _) => {}
         }
@@ -212,14 +225,29 @@ fn tell(done: &[Done]) -> io::Result<()> {
 /// Exit status 0 if something is installed and git runs it.
 fn show_status(_context: &Context) -> anyhow::Result<Exit> {
     let mut out = io::stdout();
-    let Status { layout, hooks, global, overridden, managers } =
-        hooks::status(&git(), &here()?, &global_dir()?)?;
-    writeln!(out, "hooks of this repository: {}", layout.hooks().display())?;
+    let Status {
+        layout,
+        hooks,
+        global,
+        overridden,
+        managers,
+    } = hooks::status(&git(), &here()?, &global_dir()?)?;
+    writeln!(
+        out,
+        "hooks of this repository: {}",
+        layout.hooks().display()
+    )?;
     for hook in &hooks {
         let state = match &hook.state {
             State::Absent => "not installed".to_owned(),
-            State::Ours { program, found: true, current: true } => format!("runs {}", program.display()),
-            State::Ours { found: true, .. } => "made by another version: skewer hook install".to_owned(),
+            State::Ours {
+                program,
+                found: true,
+                current: true,
+            } => format!("runs {}", program.display()),
+            State::Ours { found: true, .. } => {
+                "made by another version: skewer hook install".to_owned()
+            }
             State::Ours { program, .. } => format!(
                 "{} is gone, `skewer` is taken from PATH: skewer hook install",
                 program.display()
@@ -235,14 +263,34 @@ fn show_status(_context: &Context) -> anyhow::Result<Exit> {
         }
     }
     if let Some(global) = &global {
-        let active = if global.active { "active" } else { "not active: core.hooksPath leads elsewhere" };
-        writeln!(out, "global installation: {} ({active})", global.dir.display())?;
+        let active = if global.active {
+            "active"
+        } else {
+            "not active: core.hooksPath leads elsewhere"
+        };
+        writeln!(
+            out,
+            "global installation: {} ({active})",
+            global.dir.display()
+        )?;
     }
     for path in &layout.hooks_paths {
-        writeln!(out, "core.hooksPath ({}, {}): {}", path.scope, path.origin, path.value.display())?;
+        writeln!(
+            out,
+            "core.hooksPath ({}, {}): {}",
+            path.scope,
+            path.origin,
+            path.value.display()
+        )?;
     }
     for manager in &managers {
-        writeln!(out, "{} ({}): {}", manager.name, manager.file.display(), manager.advice)?;
+        writeln!(
+            out,
+            "{} ({}): {}",
+            manager.name,
+            manager.file.display(),
+            manager.advice
+        )?;
     }
     if let Some(overridden) = &overridden {
         writeln!(out, "OVERRIDDEN: {overridden}")?;
@@ -269,7 +317,12 @@ fn test(context: &Context, matcher: &Matcher) -> anyhow::Result<Exit> {
             }
             continue;
         }
-        writeln!(out, "{} {}", context.style("FAILED ", |s| s.red().bold()), step.what)?;
+        writeln!(
+            out,
+            "{} {}",
+            context.style("FAILED ", |s| s.red().bold()),
+            step.what
+        )?;
         let said = matcher.redact(&step.said).text().into_owned();
         for line in said.lines() {
             writeln!(out, "        {}", crate::secret::Masked::vouched(line))?;
@@ -282,6 +335,9 @@ fn test(context: &Context, matcher: &Matcher) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Nothing);
     }
-    writeln!(out, "The hooks do NOT work; see the step that failed, and skewer hook status")?;
+    writeln!(
+        out,
+        "The hooks do NOT work; see the step that failed, and skewer hook status"
+    )?;
     Ok(Exit::Found)
 }

@@ -14,8 +14,8 @@ use crate::cli::{Context, Exit};
 use crate::finding::Finding;
 use crate::hooks::{self, HookType, Input, Skip};
 use crate::matcher::Matcher;
-use crate::report::{self, Mode, Options, Stopped, Suppressions};
 use crate::repo::{GitEnvironment, Known, ObjectId, Repository};
+use crate::report::{self, Mode, Options, Stopped, Suppressions};
 use crate::scan::{Observer, Outcome, Scan, Settings};
 use crate::secret::Masked;
 
@@ -28,7 +28,11 @@ pub(crate) struct Run {
     #[arg(value_name = "TYPE")]
     hook: HookType,
     /// What git hands to the hook
-    #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "ARGUMENT",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     arguments: Vec<OsString>,
 }
 
@@ -84,7 +88,11 @@ impl Run {
         let value = std::env::var_os("SKEWER_SKIP");
         if !self.hook.can_be_skipped() {
             if value.is_some() && !context.quiet {
-                writeln!(context.stderr(), "skewer: {} does not heed SKEWER_SKIP", self.hook)?;
+                writeln!(
+                    context.stderr(),
+                    "skewer: {} does not heed SKEWER_SKIP",
+                    self.hook
+                )?;
             }
             return Ok(false);
         }
@@ -123,16 +131,19 @@ impl Run {
                 .hint("hooks run in a repository that git can open: see `git status`")
         };
         match self.hook {
-            HookType::PreCommit | HookType::PreMergeCommit => scan
-                .staged(&open()?)
-                .hint("what is staged is not known, so nothing was let through: see `git status`")?,
+            HookType::PreCommit | HookType::PreMergeCommit => scan.staged(&open()?).hint(
+                "what is staged is not known, so nothing was let through: see `git status`",
+            )?,
             HookType::CommitMsg => self.message(&scan)?,
             HookType::PrePush => self.push(&scan, &open()?, lines)?,
             HookType::PreReceive => {
                 let updates = hooks::parse_pre_receive(lines)?;
                 let repository = open()?;
                 let (_, tips) = names_and_tips(&scan, &updates)?;
-                scan.pushed(&repository, &repository.new_objects(&tips, &Known::AllRefs)?);
+                scan.pushed(
+                    &repository,
+                    &repository.new_objects(&tips, &Known::AllRefs)?,
+                );
             }
         }
         let outcome = scan.into_outcome();
@@ -145,8 +156,12 @@ impl Run {
         let [file] = &self.arguments[..] else {
             anyhow::bail!("commit-msg takes one argument, the file that holds the message");
         };
-        let text = std::fs::read(file)
-            .with_context(|| format!("can't read the commit message in {}", Path::new(file).display()))?;
+        let text = std::fs::read(file).with_context(|| {
+            format!(
+                "can't read the commit message in {}",
+                Path::new(file).display()
+            )
+        })?;
         let message = &text[..scissors(&text).unwrap_or(text.len())];
         scan.stream("commit message", message);
         Ok(())
@@ -159,7 +174,10 @@ impl Run {
         if updates.is_empty() {
             // pre-commit, the framework, reads the lines itself and says this.
             remote = remote.or_else(|| variable("PRE_COMMIT_REMOTE_NAME"));
-            let refs = (variable("PRE_COMMIT_FROM_REF"), variable("PRE_COMMIT_TO_REF"));
+            let refs = (
+                variable("PRE_COMMIT_FROM_REF"),
+                variable("PRE_COMMIT_TO_REF"),
+            );
             let resolve = |name: OsString| repository.resolve(&name.to_string_lossy());
             match (refs, variable("PRE_COMMIT_LOCAL_BRANCH")) {
                 ((Some(from), Some(to)), _) => {
@@ -244,10 +262,17 @@ fn scissors(text: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
         let at = from + memchr::memmem::find(&text[from..], LINE)?;
-        let start = text[..at].iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
+        let start = text[..at]
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |n| n + 1);
         let comment = &text[start..at];
-        let after = text[at + LINE.len()..].strip_prefix(b"\r").unwrap_or(&text[at + LINE.len()..]);
-        let follows = after.strip_prefix(b"\n").is_some_and(|next| next.starts_with(comment));
+        let after = text[at + LINE.len()..]
+            .strip_prefix(b"\r")
+            .unwrap_or(&text[at + LINE.len()..]);
+        let follows = after
+            .strip_prefix(b"\n")
+            .is_some_and(|next| next.starts_with(comment));
         if !comment.is_empty() && comment.len() <= 8 && follows {
             return Some(start);
         }
