@@ -56,7 +56,7 @@ impl Scan {
         let run = Run::new(&matcher, &settings, &printer, &stop);
         for path in &self.paths {
             if path == Path::new("-") {
-                run.stream("(standard input)", io::stdin().lock());
+                run.stream("(standard input)", standard_input());
             } else {
                 run.path(path)
                     .hint("name files and directories that exist; `-` is standard input")?;
@@ -82,4 +82,12 @@ impl Scan {
             },
         )
     }
+}
+
+/// Standard input, through as large a pipe as the system grants: at 64 KiB, two programs spend
+/// their time waking each other.
+fn standard_input() -> io::StdinLock<'static> {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(io::stdin(), 1 << 20);
+    io::stdin().lock()
 }

@@ -4,6 +4,7 @@
 //! more of the same alphabet (`…A_backup`, `\nsk-…`, `%3Dsk-…`), the known lengths and the
 //! structure check decide where it begins and ends.
 
+use super::joined::Joined;
 use super::reach::Reach;
 use super::{Candidate, Examiner, looks};
 use crate::finding::Confidence;
@@ -17,7 +18,7 @@ const LONGEST_HALF: usize = 120;
 
 /// How far a key's alphabet is followed on either side of the marker: the longest prefix with a
 /// name in it and the longest half.
-const LONGEST_SIDE: usize = LONGEST_HALF + LONGEST_SLUG + 16;
+pub(super) const LONGEST_SIDE: usize = LONGEST_HALF + LONGEST_SLUG + 16;
 
 /// All rules that share a marker: one of them classifies the key.
 pub(super) struct Family {
@@ -208,49 +209,99 @@ impl Member {
     }
 }
 
+/// What a text around a marker is classified as.
+pub(super) struct Classified {
+    pub(super) rule: usize,
+    /// Where the key begins, in what stands before the marker.
+    pub(super) start: usize,
+    /// How much of what follows the marker belongs to it.
+    pub(super) length: usize,
+    pub(super) confidence: Confidence,
+    /// Prefix and both lengths are known ones, and the structure check, where there is one, holds.
+    pub(super) exact: bool,
+}
+
+impl Family {
+    /// Whether a key may begin in what stands before the marker.
+    pub(super) fn begins(&self, left: &[u8]) -> bool {
+        self.beginning(left).is_some()
+    }
+
+    /// What `left` and `right` make with the marker between them.
+    pub(super) fn classify(&self, left: &[u8], right: &[u8]) -> Option<Classified> {
+        let Beginning {
+            member,
+            start,
+            body,
+            fit,
+        } = self.beginning(left)?;
+        let before = &left[body..];
+        let (length, confidence) = member.end(before, right, fit)?;
+        if looks::is_placeholder(before) || looks::is_placeholder(&right[..length]) {
+            return None;
+        }
+        let exact = fit != Fit::Unusual && confidence == Confidence::High;
+        Some(Classified {
+            rule: member.rule,
+            start,
+            length,
+            confidence,
+            exact,
+        })
+    }
+}
+
 impl Examiner for Family {
     fn examine(&self, reach: &mut Reach<'_>, at: usize, offset: usize, found: &mut Vec<Candidate>) {
         let Some(marker) = at.checked_sub(offset) else {
             return;
         };
         let end = marker + self.marker.len();
-        if reach.slice(marker..end) != self.marker {
-            return;
+        let whole = reach.slice(marker..end) == self.marker;
+        if whole {
+            let left = reach.run_left(marker, LONGEST_SIDE, |b| Alphabet::Base64url.has(b));
+            let right = reach.run_right(end, LONGEST_SIDE, |b| Alphabet::Base64url.has(b));
+            let long_enough = marker - left >= SHORTEST_HALF && right - end >= SHORTEST_HALF;
+            let key = long_enough
+                .then(|| self.classify(reach.slice(left..marker), reach.slice(end..right)))
+                .flatten();
+            if let Some(key) = key {
+                let span = left + key.start..end + key.length;
+                let bytes = reach.slice(span.clone()).to_vec();
+                let plain = Candidate::plain(key.rule, span, bytes, key.confidence);
+                if key.exact || !self.joined(reach, at, offset, found) {
+                    found.push(plain);
+                }
+                return;
+            }
         }
-        let left = reach.run_left(marker, LONGEST_SIDE, |b| Alphabet::Base64url.has(b));
-        if marker - left < SHORTEST_HALF {
-            return;
-        }
-        let right = reach.run_right(end, LONGEST_SIDE, |b| Alphabet::Base64url.has(b));
-        if right - end < SHORTEST_HALF {
-            return;
-        }
-        let (left_run, right_run) = (reach.slice(left..marker), reach.slice(end..right));
-        let Some(Beginning {
-            member,
-            start,
-            body,
-            fit,
-        }) = self.beginning(left_run)
-        else {
-            return;
+        self.joined(reach, at, offset, found);
+    }
+}
+
+impl Family {
+    /// Whether pieces around the marker make a key.
+    fn joined(
+        &self,
+        reach: &mut Reach<'_>,
+        at: usize,
+        offset: usize,
+        found: &mut Vec<Candidate>,
+    ) -> bool {
+        let window = reach.window();
+        let base = window.start;
+        let joined = Joined::around(reach.peek(window), at - base);
+        reach.slice(base + joined.looked.start..base + joined.looked.end);
+        let Some((rule, key)) = joined.key(self, at - base, offset) else {
+            return false;
         };
-        let before = &left_run[body..];
-        let Some((length, confidence)) = member.end(before, right_run, fit) else {
-            return;
-        };
-        let after = &right_run[..length];
-        if looks::is_placeholder(before) || looks::is_placeholder(after) {
-            return;
-        }
-        let span = left + start..end + length;
-        let key = reach.slice(span.clone()).to_vec();
+        let span = base + joined.at[key.start] as usize..base + joined.at[key.end - 1] as usize + 1;
+        let bytes = joined.bytes[key].to_vec();
         found.push(Candidate {
-            rule: member.rule,
-            span,
-            key,
-            confidence,
+            decoders: vec!["joined"],
+            ..Candidate::plain(rule, span, bytes, Confidence::Medium)
         });
+        true
     }
 }
 

@@ -4,6 +4,12 @@
 //! anchors and looks at no more than [`REACH`] bytes on either side.
 
 mod anchors;
+mod compile;
+mod decode;
+mod disguised;
+#[cfg(test)]
+mod disguises;
+mod joined;
 mod looks;
 mod marked;
 mod near;
@@ -16,10 +22,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use self::anchors::{AnchorId, Anchors};
+use self::decode::DECODERS;
+use self::disguised::Work;
 use self::reach::Reach;
 pub use self::redact::Redacted;
 use crate::finding::{Confidence, RuleInfo};
-use crate::rules::{Rules, Shape};
 use crate::secret::{Fingerprint, Secret};
 
 /// No examination looks further than this many bytes before or behind its anchor. Whoever cuts
@@ -82,6 +89,19 @@ struct Candidate {
     span: Range<usize>,
     key: Vec<u8>,
     confidence: Confidence,
+    decoders: Vec<&'static str>,
+}
+
+impl Candidate {
+    fn plain(rule: usize, span: Range<usize>, key: Vec<u8>, confidence: Confidence) -> Self {
+        Self {
+            rule,
+            span,
+            key,
+            confidence,
+            decoders: Vec::new(),
+        }
+    }
 }
 
 /// The places of the last few hits: one key may be reached from several anchors around it.
@@ -110,14 +130,18 @@ trait Examiner: Send + Sync {
     fn examine(&self, reach: &mut Reach<'_>, at: usize, offset: usize, found: &mut Vec<Candidate>);
 }
 
-enum By {
-    Family(usize),
-    Single(usize),
+/// Who looks at an anchor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// The examiner of this index.
+    Examiner(usize),
+    /// The decoder of this index.
+    Decoder(usize),
 }
 
 #[derive(PartialEq, Eq)]
 struct Use {
-    examiner: usize,
+    look: Look,
     offset: usize,
 }
 
@@ -132,98 +156,13 @@ pub struct Matcher {
     /// For each anchor, who examines it.
     uses: Vec<Vec<Use>>,
     examiners: Vec<Box<dyn Examiner>>,
+    /// How many of them, the first ones, look for marked keys.
+    marked: usize,
     rules: Vec<Known>,
     salt: Vec<u8>,
 }
 
 impl Matcher {
-    /// Compiles the rules. `salt` goes into the fingerprints of low-entropy secrets of users'
-    /// rules; without one, the rule's id alone does.
-    pub fn new(rules: &Rules, salt: Option<&[u8]>) -> Self {
-        // Rules that share a marker share one examiner, so that a key has one classification.
-        let mut families: Vec<marked::Family> = Vec::new();
-        let mut singles: Vec<Box<dyn Examiner>> = Vec::new();
-        // For each rule, its examiner and the literal that its anchors are parts of.
-        let mut examined_by = Vec::new();
-        for (index, rule) in rules.iter().enumerate() {
-            let (by, whole) = match &rule.shape {
-                Shape::Marked {
-                    marker,
-                    prefixes,
-                    alnum_halves,
-                    halves,
-                } => {
-                    let of_marker = |f: &marked::Family| f.marker() == marker.as_bytes();
-                    let family = families.iter().position(of_marker).unwrap_or_else(|| {
-                        families.push(marked::Family::new(marker));
-                        families.len() - 1
-                    });
-                    families[family].add(index, prefixes, alnum_halves, halves);
-                    (By::Family(family), marker.as_str())
-                }
-                Shape::Token {
-                    prefix,
-                    alphabet,
-                    lengths,
-                    near,
-                } => {
-                    singles.push(Box::new(token::Token::new(
-                        index, prefix, *alphabet, lengths, near,
-                    )));
-                    (By::Single(singles.len() - 1), prefix.as_str())
-                }
-                Shape::Near { names, values } => {
-                    singles.push(Box::new(near::Near::new(index, names, values)));
-                    (By::Single(singles.len() - 1), "")
-                }
-                Shape::Pattern { regex, near } => {
-                    singles.push(Box::new(pattern::Pattern::new(index, regex, near)));
-                    (By::Single(singles.len() - 1), "")
-                }
-            };
-            examined_by.push((by, whole));
-        }
-        let mut literals: Vec<Vec<u8>> = Vec::new();
-        let mut uses: Vec<Vec<Use>> = Vec::new();
-        for (rule, (by, whole)) in rules.iter().zip(examined_by) {
-            let examiner = match by {
-                By::Family(index) => index,
-                By::Single(index) => families.len() + index,
-            };
-            for anchor in &rule.anchors {
-                let slot = literals
-                    .iter()
-                    .position(|l| l == anchor.as_bytes())
-                    .unwrap_or_else(|| {
-                        literals.push(anchor.clone().into_bytes());
-                        uses.push(Vec::new());
-                        literals.len() - 1
-                    });
-                let used = Use {
-                    examiner,
-                    offset: whole.find(anchor.as_str()).unwrap_or(0),
-                };
-                if !uses[slot].contains(&used) {
-                    uses[slot].push(used);
-                }
-            }
-        }
-        let families = families
-            .into_iter()
-            .map(|family| Box::new(family) as Box<dyn Examiner>);
-        let known = rules.iter().map(|rule| Known {
-            info: Arc::clone(&rule.info),
-            built_in: rule.built_in,
-        });
-        Self {
-            anchors: Anchors::new(literals),
-            uses,
-            examiners: families.chain(singles).collect(),
-            rules: known.collect(),
-            salt: salt.unwrap_or_default().to_vec(),
-        }
-    }
-
     /// The literals that are searched for.
     pub fn anchors(&self) -> &Anchors {
         &self.anchors
@@ -237,12 +176,34 @@ impl Matcher {
         id: AnchorId,
         hits: &mut Vec<Hit>,
     ) -> Examined {
+        self.examine_within(text, at, id, &mut Work::new(None), hits)
+    }
+
+    fn examine_within(
+        &self,
+        text: Text<'_>,
+        at: usize,
+        id: AnchorId,
+        work: &mut Work,
+        hits: &mut Vec<Hit>,
+    ) -> Examined {
         let mut reach = Reach::new(text, at..at + self.anchors.literal(id).len());
-        let mut found = Vec::new();
         for used in &self.uses[id.index()] {
-            self.examiners[used.examiner].examine(&mut reach, at, used.offset, &mut found);
+            match used.look {
+                Look::Examiner(index) => {
+                    let mut found = Vec::new();
+                    self.examiners[index].examine(&mut reach, at, used.offset, &mut found);
+                    if found.is_empty() && index < self.marked {
+                        // A marker in plain sight, between escapes: `sk%2Dproj%2D…`.
+                        for (mixing, _) in DECODERS.iter().enumerate().filter(|(_, d)| d.mixes()) {
+                            self.undo(&mut reach, at, mixing, 0, work, hits);
+                        }
+                    }
+                    hits.extend(found.into_iter().map(|candidate| self.hit(candidate)));
+                }
+                Look::Decoder(index) => self.undo(&mut reach, at, index, used.offset, work, hits),
+            }
         }
-        hits.extend(found.into_iter().map(|candidate| self.hit(candidate)));
         reach.into_examined()
     }
 
@@ -254,12 +215,16 @@ impl Matcher {
         let tail = self.anchors.longest() - 1;
         let searched = &text.bytes[..text.bytes.len().min(within.end.saturating_add(tail))];
         let mut from = within.start;
+        let mut undone = None;
         while let Some((at, id)) = self.anchors.find(searched, from) {
             if at >= within.end {
                 break;
             }
             let before = hits.len();
-            if self.examine(text, at, id, hits).cut_right {
+            let mut work = Work::new(undone);
+            let examined = self.examine_within(text, at, id, &mut work, hits);
+            undone = work.undone;
+            if examined.cut_right {
                 hits.truncate(before);
                 return at;
             }
@@ -296,7 +261,7 @@ impl Matcher {
             secret,
             fingerprint,
             confidence: candidate.confidence,
-            decoders: Vec::new(),
+            decoders: candidate.decoders,
         }
     }
 }
@@ -304,6 +269,7 @@ impl Matcher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::Rules;
     use proptest::prelude::*;
 
     fn matcher() -> Matcher {

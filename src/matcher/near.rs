@@ -76,12 +76,12 @@ impl Examiner for Near {
                 continue;
             }
             let span = start + word..start + from;
-            found.push(Candidate {
-                rule: self.rule,
+            found.push(Candidate::plain(
+                self.rule,
                 span,
-                key: key.to_vec(),
-                confidence: Confidence::Medium,
-            });
+                key.to_vec(),
+                Confidence::Medium,
+            ));
         }
     }
 }

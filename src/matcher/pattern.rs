@@ -52,12 +52,12 @@ impl Examiner for Pattern {
             }
             let span = start + key.start()..start + key.end();
             if self.near.any_near(reach, span.start, span.end) {
-                found.push(Candidate {
-                    rule: self.rule,
+                found.push(Candidate::plain(
+                    self.rule,
                     span,
-                    key: key.as_bytes().to_vec(),
-                    confidence: Confidence::Medium,
-                });
+                    key.as_bytes().to_vec(),
+                    Confidence::Medium,
+                ));
             }
         }
     }

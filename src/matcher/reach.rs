@@ -37,6 +37,18 @@ impl<'t> Reach<'t> {
         self.bytes(range.start as isize, range.end)
     }
 
+    /// As much as may be looked at.
+    pub(super) fn window(&self) -> Range<usize> {
+        let start = self.anchor.start.saturating_sub(REACH);
+        start..(self.anchor.end + REACH).min(self.text.bytes.len())
+    }
+
+    /// The bytes of a range within [`Self::window`], without a record: the caller asks for what it
+    /// really looked at afterwards.
+    pub(super) fn peek(&self, range: Range<usize>) -> &'t [u8] {
+        &self.text.bytes[range]
+    }
+
     /// The byte at `at`, if the text has one there.
     pub(super) fn get(&mut self, at: usize) -> Option<u8> {
         self.slice(at..at + 1).first().copied()

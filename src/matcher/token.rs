@@ -95,11 +95,11 @@ impl Examiner for Token {
         {
             return;
         }
-        found.push(Candidate {
-            rule: self.rule,
-            span: start..end,
-            key: key.to_vec(),
-            confidence: Confidence::Medium,
-        });
+        found.push(Candidate::plain(
+            self.rule,
+            start..end,
+            key.to_vec(),
+            Confidence::Medium,
+        ));
     }
 }

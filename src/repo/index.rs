@@ -67,6 +67,10 @@ impl<'a> Index<'a> {
         let mut entries = index.entries();
         while entries.advance()? {}
         index.extensions(entries.at)?;
+        // Only a split index has such entries, and is gone by now.
+        if entries.nameless {
+            return Err(Damaged("an entry without a name"));
+        }
         Ok(index)
     }
 
@@ -114,6 +118,7 @@ impl<'a> Index<'a> {
             rebuilt: Vec::new(),
             flags: 0,
             extended: 0,
+            nameless: false,
         }
     }
 }
@@ -134,6 +139,8 @@ pub(super) struct Entries<'a> {
     rebuilt: Vec<u8>,
     flags: u16,
     extended: u16,
+    /// Whether any entry so far had no name.
+    nameless: bool,
 }
 
 impl Entries<'_> {
@@ -149,7 +156,7 @@ impl Entries<'_> {
         let fixed = STAT + self.hash + 2;
         let entry = bytes
             .get(self.at..)
-            .filter(|rest| rest.len() > fixed + 2)
+            .filter(|rest| rest.len() >= fixed + 2)
             .ok_or(Damaged("an entry is cut off"))?;
         self.flags = u16_at(entry, STAT + self.hash);
         let mut head = fixed;
@@ -174,15 +181,14 @@ impl Entries<'_> {
         let in_order = match order {
             _ if first => true,
             Ordering::Less => true,
+            Ordering::Equal if self.path().is_empty() => true,
             Ordering::Equal => stage_before != 0 && stage_before < self.stage(),
             Ordering::Greater => false,
         };
         if !in_order {
             return Err(Damaged("entries are out of order"));
         }
-        if self.path().is_empty() {
-            return Err(Damaged("an entry without a name"));
-        }
+        self.nameless |= self.path().is_empty();
         if self.mode() & 0o170_000 == MODE_DIRECTORY {
             return Err(Unsupported("a directory entry"));
         }

@@ -123,9 +123,11 @@ impl Repository {
             match self.compare_all(&bytes, trees, objects) {
                 Ok(changes) => return Ok(changes),
                 Err(CompareError::Repo(error)) => return Err(error),
-                Err(CompareError::Index(error)) => {
-                    return self.changes_from_git(trees, error);
+                // git would read on behind the end of a damaged one, and report less.
+                Err(CompareError::Index(IndexError::Damaged(reason))) => {
+                    return Err(self.damaged_index(reason));
                 }
+                Err(CompareError::Index(IndexError::Unsupported(_))) => {}
             }
         }
         trees
@@ -145,22 +147,11 @@ impl Repository {
         trees.iter().map(against).collect()
     }
 
-    fn changes_from_git(
-        &self,
-        trees: &[ObjectId],
-        ours: IndexError,
-    ) -> Result<Vec<Vec<Change>>, RepoError> {
-        let all = trees.iter().map(|t| raw::diff_index(&self.git, *t));
-        let all = all.collect::<Result<Vec<_>, _>>();
-        all.map_err(|error| match (ours, error) {
-            (IndexError::Damaged(reason), RepoError::Git { reason: said, .. }) => {
-                RepoError::Damaged {
-                    path: self.index_file.clone(),
-                    reason: format!("{reason}; git says: {said}"),
-                }
-            }
-            (_, error) => error,
-        })
+    pub(super) fn damaged_index(&self, reason: &str) -> RepoError {
+        RepoError::Damaged {
+            path: self.index_file.clone(),
+            reason: format!("{reason}; `git read-tree HEAD` writes a new index"),
+        }
     }
 }
 

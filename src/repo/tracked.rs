@@ -78,14 +78,13 @@ impl Repository {
     /// If there is an index that neither we nor git can read.
     pub fn tracked(&self) -> Result<Tracked, RepoError> {
         let mut tracked = Tracked::default();
-        let bytes = self.index_bytes()?;
-        if bytes.is_none() {
+        let Some(bytes) = self.index_bytes()? else {
             return Ok(tracked);
-        }
-        if let Some(bytes) = &bytes
-            && let Ok(()) = collect(bytes, self, &mut tracked)
-        {
-            return Ok(tracked);
+        };
+        match collect(&bytes, self, &mut tracked) {
+            Ok(()) => return Ok(tracked),
+            Err(IndexError::Damaged(reason)) => return Err(self.damaged_index(reason)),
+            Err(IndexError::Unsupported(_)) => {}
         }
         let out = self
             .git

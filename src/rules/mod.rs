@@ -11,7 +11,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 pub use self::shape::{Alphabet, Halves, LONGEST_SLUG, Prefix, Shape, Value};
-pub use self::template::{Filled, Template, TemplateError};
+pub use self::template::{Filled, MARKER, Template, TemplateError};
 use crate::finding::{RuleInfo, Severity};
 
 /// The embedded rule files. A new file is one line here.

@@ -7,7 +7,7 @@
 use std::fmt;
 
 /// OpenAI's marker: base64 of its name.
-const MARKER: &str = "T3BlbkFJ";
+pub const MARKER: &str = "T3BlbkFJ";
 
 const ALNUM: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const BASE64URL: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

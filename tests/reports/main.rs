@@ -32,7 +32,12 @@ macro_rules! snapshots {
     ($($test:ident: $format:literal;)*) => {
         $(#[test]
         fn $test() {
-            assert_snapshot!($format, complete().render($format, &Options::default()));
+            let mut whole = complete();
+            if $format != "text" {
+                // The log files that only text folds together.
+                whole.findings.drain(2..23);
+            }
+            assert_snapshot!($format, whole.render($format, &Options::default()));
             let mut partial = partial();
             // A whole thousand of failures says no more than two.
             partial.coverage.failures.truncate(2);

@@ -1,0 +1,196 @@
+//! Base64 and base64url, unpadded or padded, wrapped at any column.
+//!
+//! A byte's place in its group of three decides what it becomes, so the marker has three faces.
+//! Two cores are taken of each: a line break can fall into one of them only. Which core it was
+//! tells how the groups lie, whatever stands further to the left.
+
+use std::ops::Range;
+
+use super::{Decoded, Decoder, Trace};
+
+pub(in crate::matcher) struct Base64;
+
+/// How many characters are decoded on either side of the trace: a long key in base64 of base64 of
+/// UTF-16 has 1,190.
+const MOST: usize = 1400;
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// The characters that `bytes` alone decide when `phase` (0, 1, 2) other bytes of their group come
+/// first, and how far into a group of four the first of them stands.
+fn face(bytes: &[u8], phase: usize) -> (Vec<u8>, usize) {
+    let bit = |n: usize| {
+        let byte = n / 8;
+        (byte >= phase)
+            .then(|| bytes.get(byte - phase))
+            .flatten()
+            .map(|b| b >> (7 - n % 8) & 1)
+    };
+    let bits = (bytes.len() + phase) * 8;
+    let whole = |c: usize| (c * 6..c * 6 + 6).map(bit).collect::<Option<Vec<u8>>>();
+    let known: Vec<(usize, Vec<u8>)> = (0..bits / 6).filter_map(|c| Some((c, whole(c)?))).collect();
+    let text = known
+        .iter()
+        .map(|(_, six)| ALPHABET[six.iter().fold(0, |v, b| v << 1 | usize::from(*b))]);
+    (text.collect(), known[0].0 % 4)
+}
+
+fn value(c: u8) -> Option<u8> {
+    Some(match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'+' | b'-' => 62,
+        b'/' | b'_' => 63,
+        _ => return None,
+    })
+}
+
+/// How many bytes of a line break stand at `at`, in plain or as an escape, with the indentation
+/// behind it; 0 if none does.
+fn break_after(window: &[u8], at: usize) -> usize {
+    let rest = &window[at..];
+    let mut n = 0;
+    while let Some(more) = match &rest[n..] {
+        [b'\r' | b'\n', ..] => Some(1),
+        [b'\\', b'r' | b'n', ..] => Some(2),
+        [b' ' | b'\t', ..] if n > 0 && n < 64 => Some(1),
+        _ => None,
+    } {
+        n += more;
+    }
+    n
+}
+
+/// The same, for a break that ends at `at`.
+fn break_before(window: &[u8], at: usize) -> usize {
+    let indent = window[..at]
+        .iter()
+        .rev()
+        .take(64)
+        .take_while(|b| matches!(b, b' ' | b'\t'))
+        .count();
+    let mut n = indent;
+    while let Some(more) = match &window[..at - n] {
+        [.., b'\r' | b'\n'] => Some(1),
+        [.., b'\\', b'r' | b'n'] => Some(2),
+        _ => None,
+    } {
+        n += more;
+    }
+    if n > indent { n } else { 0 }
+}
+
+impl Decoder for Base64 {
+    fn name(&self) -> &'static str {
+        "base64"
+    }
+
+    fn traces(&self, marker: &[u8]) -> Vec<Trace> {
+        let wide: Vec<u8> = marker.iter().flat_map(|b| [*b, 0]).collect();
+        let mut traces = Vec::new();
+        for phase in 0..3 {
+            let (once, offset) = face(marker, phase);
+            let middle = once.len() / 2;
+            traces.push(Trace {
+                literal: once[..middle].to_vec(),
+                offset,
+            });
+            traces.push(Trace {
+                literal: once[middle..].to_vec(),
+                offset: (offset + middle) % 4,
+            });
+            // Twice: what the first round is certain of, in a second one. The core is taken from
+            // the middle, where no other face's core can stand.
+            for again in 0..3 {
+                let (twice, offset) = face(&once, again);
+                let from = (twice.len() - 6) / 2;
+                traces.push(Trace {
+                    literal: twice[from..from + 6].to_vec(),
+                    offset: (offset + from) % 4,
+                });
+            }
+            let (utf16, offset) = face(&wide, phase);
+            traces.push(Trace {
+                literal: utf16[..8].to_vec(),
+                offset,
+            });
+        }
+        traces
+    }
+
+    fn decode(&self, window: &[u8], at: usize, offset: usize) -> Decoded {
+        // The characters around the trace, without the breaks between them.
+        let mut left: Vec<(u8, u32)> = Vec::new();
+        let mut start = at;
+        while left.len() < MOST {
+            match start.checked_sub(1).and_then(|p| value(window[p])) {
+                // The letter of an escaped break belongs to the break.
+                Some(_) if break_before(window, start) > 0 => start -= break_before(window, start),
+                Some(v) => {
+                    start -= 1;
+                    left.push((v, start as u32));
+                }
+                None => match break_before(window, start) {
+                    0 => break,
+                    n => start -= n,
+                },
+            }
+        }
+        // Whole groups only, as the trace lies in them.
+        let keep = left.len().saturating_sub((left.len() + 4 - offset) % 4);
+        left.truncate(keep);
+        left.reverse();
+        let mut all = left;
+        let mut end = at;
+        while all.len() < keep + MOST && end < window.len() {
+            match value(window[end]) {
+                Some(v) => {
+                    all.push((v, end as u32));
+                    end += 1;
+                }
+                None => match break_after(window, end) {
+                    0 => break,
+                    n => end += n,
+                },
+            }
+        }
+        let mut decoded = Decoded {
+            looked: start.saturating_sub(66)..end + 66,
+            ..Decoded::default()
+        };
+        for group in all.chunks(4) {
+            let bits = group
+                .iter()
+                .fold(0u32, |bits, (v, _)| bits << 6 | u32::from(*v))
+                << (6 * (4 - group.len()));
+            let made: Range<usize> = 0..(group.len() * 6 / 8);
+            for n in made {
+                decoded.bytes.push((bits >> (16 - 8 * n)) as u8);
+                decoded.from.push(group[n].1..group[n + 1].1 + 1);
+            }
+        }
+        decoded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_marker_has_three_faces() {
+        let faces: Vec<String> = (0..3)
+            .map(|p| String::from_utf8(face(b"T3BlbkFJ", p).0).unwrap())
+            .collect();
+        assert_eq!(faces, ["VDNCbGJrRk", "QzQmxia0ZK", "UM0JsYmtGS"]);
+    }
+
+    #[test]
+    fn breaks_are_skipped_and_the_groups_lie_as_the_trace_says() {
+        let window = b"x: VDNC\r\n  bGJr\\nRko=";
+        let decoded = Base64.decode(window, 3, 0);
+        assert_eq!(decoded.bytes, b"T3BlbkFJ");
+        assert_eq!(decoded.span(&(0..8)), 3..window.len() - 1);
+    }
+}
