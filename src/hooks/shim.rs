@@ -111,7 +111,7 @@ fn run(hook: HookType, remove: &str) -> String {
     format!(
         r#"[ -x "$program" ] || program=skewer
 if command -v "$program" >/dev/null 2>&1; then
-	exec "$program" hook run --kept "$kept" {hook} "$@"
+	exec "$program" hook run --kept "$kept" {hook} -- "$@"
 fi
 echo "skewer: nothing was checked, so this stops: the program is neither where it was
 installed from nor in PATH.

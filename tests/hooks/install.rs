@@ -139,7 +139,7 @@ fn a_shim_starts_nothing_but_the_program() {
         let kept = repo.join(format!(".git/hooks/{hook}.skewer-kept"));
         assert_eq!(
             said,
-            format!("hook run --kept {} {hook} a b\n", kept.display())
+            format!("hook run --kept {} {hook} -- a b\n", kept.display())
         );
     }
 }
