@@ -91,7 +91,7 @@ fn the_framework_reads_files_messages_and_pushes() {
     sandbox.git(&repo, &["rm", "-qf", "a b"]).passes();
     refused(sandbox.git(&repo, &["commit", "-q", "--allow-empty", "-m", &key]));
     // The whole history is new to the remote, then a part of it.
-    for _ in 0..2 {
+    for round in 0..2 {
         sandbox
             .git(&repo, &["push", "-q", "origin", "main"])
             .passes();
@@ -110,7 +110,7 @@ fn the_framework_reads_files_messages_and_pushes() {
         sandbox
             .git(&repo, &["reset", "-q", "--hard", "HEAD~2"])
             .passes();
-        write(&repo, "more", "clean\n");
+        write(&repo, "more", &format!("clean {round}\n"));
         sandbox.git(&repo, &["add", "."]).passes();
         sandbox.git(&repo, &["commit", "-qm", "more"]).passes();
     }
@@ -136,11 +136,11 @@ fn the_framework_and_we_run_each_other() {
     run(&sandbox, &program, &repo, &["install"]).passes();
     let said = sandbox.skewer(&repo, &["hook", "status"]).passes();
     assert!(said.contains("another tool's, which runs"), "{said}");
-    for _ in 0..2 {
+    for round in 0..2 {
         commit("k", &key(2)).stopped_by(&key(2));
         assert_ne!(commit("forbidden", "x\n").code, 0);
         sandbox.skewer(&repo, &["hook", "test"]).passes();
-        commit("fine", "x\n").passes();
+        commit("fine", &format!("{round}\n")).passes();
         sandbox.git(&repo, &["reset", "-q", "--hard"]).passes();
         run(&sandbox, &program, &repo, &["uninstall"]).passes();
         sandbox.skewer(&repo, &["hook", "uninstall"]).passes();
