@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::sandbox::{SKEWER, Said, Sandbox, key, write};
+use crate::sandbox::{SKEWER, Said, Sandbox, key, skipped, write};
 
 /// The framework, or a loud note that it is missing.
 fn pre_commit(sandbox: &Sandbox) -> Option<String> {
@@ -13,7 +13,9 @@ fn pre_commit(sandbox: &Sandbox) -> Option<String> {
         .arg("--version")
         .output();
     if !there.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: {program} is not installed, so the framework was not tried");
+        skipped(&format!(
+            "{program} is not installed, so the framework was not tried"
+        ));
         return None;
     }
     Some(program)
