@@ -1,7 +1,9 @@
 //! `skewer` finds leaked OpenAI API keys. The library is silent: it neither prints nor reads the
 //! environment; `ARCHITECTURE.md` shows its rooms and which way imports point.
 
+pub mod account;
 pub mod cli;
+pub mod config;
 pub mod coverage;
 pub mod examine;
 pub mod finding;
@@ -13,3 +15,4 @@ pub mod rules;
 pub mod scan;
 pub mod secret;
 pub mod source;
+pub mod suppress;

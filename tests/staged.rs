@@ -790,7 +790,7 @@ proptest! {
         };
         let repository = Repository::discover(scratch.root(), &environment).unwrap();
         let ours = repository.staged(&mut repository.objects());
-        match (ours, oracle(&scratch, Some(&file))) {
+        match (ours, oracle(scratch, Some(&file))) {
             (Err(_), _) => {}
             (Ok(ours), Some(git)) => {
                 let ours = sides(&ours);

@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use colored::Colorize;
 
 use super::{Context, Exit};
+use crate::matcher::Matcher;
+use crate::rules::Rules;
 
 /// An error with a line of advice.
 #[derive(Debug)]
@@ -51,12 +53,20 @@ pub(super) fn report(error: &anyhow::Error, context: &Context) -> Exit {
             return exit;
         }
     }
+    // An error may quote what it stumbled over: a line of a file, an argument.
+    let matcher = Matcher::new(&Rules::built_in(), None);
+    let text = format!("{error:#}");
+    let text: Vec<String> = text
+        .lines()
+        .map(|line| matcher.redact(line.as_bytes()).to_string())
+        .collect();
     let mut out = context.stderr();
     // Nobody is left to be told of an error on standard error.
     let _ = writeln!(
         out,
-        "{} {error:#}",
-        context.style("error:", |s| s.red().bold())
+        "{} {}",
+        context.style("error:", |s| s.red().bold()),
+        text.join("\n")
     );
     if let Some(hinted) = error
         .chain()

@@ -1,11 +1,18 @@
 //! Arguments → settings → a file for each command → exit status. The only room that prints, and
 //! that reads the environment, the clock and the home directory.
 
+mod allow;
+mod baseline;
+mod completions;
+mod config;
 mod context;
 mod error;
 mod exit;
 mod hook;
+mod man;
+mod rules;
 mod scan;
+mod settings;
 
 use clap::{ColorChoice, Parser, Subcommand};
 
@@ -32,6 +39,12 @@ enum Command {
     Scan(scan::Scan),
     #[command(subcommand)]
     Hook(hook::Hook),
+    Allow(allow::Allow),
+    Baseline(baseline::BaselineCommand),
+    Config(config::Config),
+    Rules(rules::Rules),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Command {
@@ -39,6 +52,12 @@ impl Command {
         match self {
             Self::Scan(command) => command.run(context),
             Self::Hook(command) => command.run(context),
+            Self::Allow(command) => command.run(context),
+            Self::Baseline(command) => command.run(context),
+            Self::Config(command) => command.run(context),
+            Self::Rules(command) => command.run(context),
+            Self::Completions(command) => command.run(context),
+            Self::Man(command) => command.run(context),
         }
     }
 }

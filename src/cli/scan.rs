@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::error::Hint;
+use super::settings::SettingFlags;
 use super::{Context, Exit};
+use crate::account::Entry;
 use crate::finding::Finding;
 use crate::matcher::Matcher;
-use crate::rules::Rules;
-use crate::scan::{Observer, Outcome, Scan as Run, Settings};
+use crate::scan::{Observer, Outcome, Scan as Run};
 
 /// Search files, directories or a stream for keys.
 #[derive(clap::Args)]
@@ -23,12 +24,11 @@ pub(super) struct Scan {
     /// Files and directories; `-` is standard input.
     #[arg(value_name = "PATH", required_unless_present = "files_from")]
     paths: Vec<PathBuf>,
-    /// Read what git ignores, too.
-    #[arg(long)]
-    no_ignore: bool,
     /// Scan the files named in FILE (`-`: standard input), each name ended by a NUL.
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingFlags,
 }
 
 struct Printer(Mutex<io::Stdout>);
@@ -46,11 +46,9 @@ impl Observer for Printer {
 
 impl Scan {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let matcher = Matcher::new(&Rules::built_in(), None);
-        let settings = Settings {
-            no_ignore: self.no_ignore,
-            ..Settings::default()
-        };
+        let loaded = self.settings.load()?;
+        let matcher = Matcher::new(&loaded.rules()?, None);
+        let settings = loaded.for_scan(&matcher)?;
         let stop = context.interruptible();
         let printer = Printer(Mutex::new(io::stdout()));
         let run = Run::new(&matcher, &settings, &printer, &stop);
@@ -73,12 +71,21 @@ impl Scan {
                 coverage.read.bytes,
                 coverage.failed
             )?;
+            let whole = coverage.is_complete() && loaded.is_whole(&self.paths);
+            let ends = settings.suppress.loose_ends(whole);
+            let entries = |entries: &[Entry], what: &str, err: &mut dyn Write| {
+                entries.iter().try_for_each(|entry| {
+                    writeln!(err, "{what} suppression: {} ({})", entry.what, entry.reason)
+                })
+            };
+            entries(&ends.expired, "expired", &mut err)?;
+            entries(&ends.unused, "unused", &mut err)?;
         }
         Ok(
             match (findings.iter().any(Finding::counts), coverage.is_complete()) {
                 (true, _) => Exit::Found,
                 (false, true) => Exit::Nothing,
-                (false, false) => Exit::Incomplete,
+                (false, false) => loaded.incomplete(),
             },
         )
     }

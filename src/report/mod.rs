@@ -21,30 +21,10 @@ use jiff::Timestamp;
 
 pub use self::text::{Mode, Stopped};
 pub use self::words::{count, human_bytes, human_time};
+pub use crate::account::{Entry, Suppressions};
 use crate::coverage::Coverage;
 use crate::finding::Finding;
 use crate::secret::Masked;
-
-/// A baseline's entry that a report has something to say about.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Entry {
-    /// The fingerprint, or the path of an acknowledged failure.
-    pub what: Masked,
-    /// The reason that was written down.
-    pub reason: Masked,
-    /// Its last day, as written (`2026-12-31`).
-    pub until: Option<String>,
-}
-
-/// Entries of the baseline that did not do what they were written for. What was suppressed is
-/// told by the findings themselves.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Suppressions {
-    /// Nothing that was read matched them.
-    pub unused: Vec<Entry>,
-    /// They ran out, so what they named counts again.
-    pub expired: Vec<Entry>,
-}
 
 /// A run, over.
 #[derive(Clone, Copy, Debug)]

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::coverage::Coverage;
+use crate::config::Globs;
+use crate::coverage::{Coverage, Failure};
 use crate::examine::{self, Buffers, Found};
 use crate::finding::{Finding, Location, Place, ShownPath, Status};
 use crate::matcher::Matcher;
 use crate::secret::Masked;
+use crate::suppress::Suppressor;
 
 /// Who is told what happens while it happens. Called from many threads.
 pub trait Observer: Sync {
@@ -27,7 +29,11 @@ pub struct Settings {
     /// Read what git ignores, too.
     pub no_ignore: bool,
     /// Paths that are not read, as the user's globs say.
-    pub exclude: globset::GlobSet,
+    pub exclude: Globs,
+    /// Paths that may fail to be read.
+    pub accept: Globs,
+    /// What somebody answered for.
+    pub suppress: Suppressor,
 }
 
 /// What came of a run.
@@ -149,12 +155,19 @@ impl<'a> Scan<'a> {
             Ok(()) => {
                 self.progress.items.fetch_add(1, Ordering::Relaxed);
             }
-            Err(error) => self.fail(place().masked(), error.to_string()),
+            Err(error) => {
+                let place = place();
+                let path = place.path().map(ShownPath::raw);
+                self.fail(path, place.masked(), error.to_string());
+            }
         }
     }
 
-    fn fail(&self, what: Masked, why: String) {
-        lock(&self.coverage).fail(what, why);
+    fn fail(&self, path: Option<&Path>, what: Masked, why: String) {
+        match path.is_some_and(|path| self.settings.accept.matches(path)) {
+            true => lock(&self.coverage).accepted.push(Failure { what, why }),
+            false => lock(&self.coverage).fail(what, why),
+        }
     }
 
     fn found(&self, found: Found, place: &Place) {
@@ -164,8 +177,12 @@ impl<'a> Scan<'a> {
             line,
             column,
             context,
-            raw_line: _,
+            raw_line,
         } = found;
+        let suppressed = self
+            .settings
+            .suppress
+            .judge(place, hit.fingerprint, Some(&raw_line));
         let finding = Finding {
             rule: hit.rule,
             fingerprint: hit.fingerprint,
@@ -180,7 +197,7 @@ impl<'a> Scan<'a> {
                 column,
             },
             context,
-            status: Status::Counts,
+            status: suppressed.map_or(Status::Counts, Status::Suppressed),
         };
         self.observer.finding(&finding);
         lock(&self.findings).push(finding);

@@ -90,15 +90,20 @@ impl Scan<'_> {
     }
 
     fn blob(&self, path: &[u8], id: ObjectId, content: Result<ObjectReader, RepoError>) {
+        let raw = path_from_bytes(path);
+        if self.settings.exclude.matches(&raw) {
+            lock(&self.coverage).exclude(Excluded::Glob, 0);
+            return;
+        }
         let place = || Place::Staged {
-            path: ShownPath::new(path_from_bytes(path), self.matcher.redact(path)),
+            path: ShownPath::new(raw.clone(), self.matcher.redact(path)),
             blob: id.to_string(),
         };
         match content {
             Ok(content) => self.read(&place, |buffers, found| {
                 examine::stream(self.matcher, content, buffers, &|| self.go_on(), found)
             }),
-            Err(error) => self.fail(place().masked(), error.to_string()),
+            Err(error) => self.fail(Some(&raw), place().masked(), error.to_string()),
         }
     }
 }

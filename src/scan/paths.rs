@@ -22,6 +22,11 @@ impl Scan<'_> {
             error,
         };
         let about = std::fs::metadata(path).map_err(wrong)?;
+        // The user's globs count for names that are handed over, too: hooks hand over every file.
+        if self.settings.exclude.matches(path) {
+            self.excluded(Excluded::Glob, 1);
+            return Ok(());
+        }
         if about.is_dir() {
             tree::walk(path, self.settings.no_ignore, self);
         } else {
@@ -69,11 +74,11 @@ impl Visitor for Scan<'_> {
     }
 
     fn failed(&self, path: &Path, error: &io::Error) {
-        self.fail(self.masked(path), error.to_string());
+        self.fail(Some(path), self.masked(path), error.to_string());
     }
 
     fn excludes(&self, path: &Path, _is_directory: bool) -> bool {
-        !self.settings.exclude.is_empty() && self.settings.exclude.is_match(path)
+        self.settings.exclude.matches(path)
     }
 
     fn repository(&self, top: &Path) -> Option<Repository> {

@@ -10,13 +10,14 @@ use clap::Args;
 
 use super::{git, here};
 use crate::cli::error::Hint;
+use crate::cli::settings::{Loaded, SettingFlags};
 use crate::cli::{Context, Exit};
 use crate::finding::Finding;
 use crate::hooks::{self, HookType, Input, Skip};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, Known, ObjectId, Repository};
 use crate::report::{self, Mode, Options, Stopped, Suppressions};
-use crate::scan::{Observer, Outcome, Scan, Settings};
+use crate::scan::{Observer, Outcome, Scan};
 use crate::secret::Masked;
 
 #[derive(Args)]
@@ -34,6 +35,8 @@ pub(crate) struct Run {
         allow_hyphen_values = true
     )]
     arguments: Vec<OsString>,
+    #[command(flatten)]
+    settings: SettingFlags,
 }
 
 /// The report comes at the end; nothing is told before.
@@ -60,7 +63,7 @@ impl Run {
         }
         let exit = match self.skip(context, matcher)? {
             true => Exit::Nothing,
-            false => self.check(context, matcher, lines.as_deref().unwrap_or_default())?,
+            false => self.check(context, lines.as_deref().unwrap_or_default())?,
         };
         if exit == Exit::Nothing
             && !before
@@ -120,11 +123,13 @@ impl Run {
         Ok(true)
     }
 
-    fn check(&self, context: &Context, matcher: &Matcher, lines: &[u8]) -> anyhow::Result<Exit> {
+    fn check(&self, context: &Context, lines: &[u8]) -> anyhow::Result<Exit> {
         let started = (jiff::Timestamp::now(), Instant::now());
-        let settings = Settings::default();
+        let loaded = self.settings.load()?;
+        let matcher = Matcher::new(&loaded.rules()?, None);
+        let settings = loaded.for_scan(&matcher)?;
         let stop = context.interruptible();
-        let scan = Scan::new(matcher, &settings, &Silent, &stop);
+        let scan = Scan::new(&matcher, &settings, &Silent, &stop);
         let open = || {
             let set = GitEnvironment::from_lookup(variable);
             Repository::discover(&here()?, &set)
@@ -147,7 +152,8 @@ impl Run {
             }
         }
         let outcome = scan.into_outcome();
-        self.report(context, &outcome, started)
+        let ends = settings.suppress.loose_ends(false);
+        self.report(context, &loaded, &ends, &outcome, started)
     }
 
     /// Git's own part of a message is no part of the commit: below the scissors stands a diff,
@@ -202,6 +208,8 @@ impl Run {
     fn report(
         &self,
         context: &Context,
+        loaded: &Loaded,
+        suppressions: &Suppressions,
         outcome: &Outcome,
         started: (jiff::Timestamp, Instant),
     ) -> anyhow::Result<Exit> {
@@ -209,7 +217,7 @@ impl Run {
         let exit = match (counts, outcome.coverage.is_complete()) {
             (true, _) => Exit::Found,
             (false, true) => Exit::Nothing,
-            (false, false) => Exit::Incomplete,
+            (false, false) => loaded.incomplete(),
         };
         let stopped = match self.hook.reads_input() {
             true => Stopped::Push,
@@ -224,7 +232,7 @@ impl Run {
         let run = report::Run {
             findings: &outcome.findings,
             coverage: &outcome.coverage,
-            suppressions: &Suppressions::default(),
+            suppressions,
             target: &Masked::vouched(self.hook.as_str()),
             commit: None,
             version: env!("CARGO_PKG_VERSION"),

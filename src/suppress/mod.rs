@@ -1,0 +1,236 @@
+//! What somebody answered for: markers in a key's line, and the baseline. Nothing is hidden
+//! without being counted, and entries that hide nothing, or have expired, are named.
+
+mod baseline;
+mod marker;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use jiff::civil::Date;
+
+pub use self::baseline::{Baseline, BaselineError, Entry, Member, Replaced};
+pub use self::marker::{MARKER, Markers, PEERS, SHORTEST_PREFIX, marker, markers_count_in};
+use crate::account::{self, Suppressions};
+use crate::finding::{Place, Suppression};
+use crate::secret::{Fingerprint, Masked};
+
+/// An entry as a run uses it: its reason is fit to be shown, its use is noted.
+struct Tracked {
+    shown: account::Entry,
+    active: bool,
+    used: AtomicBool,
+}
+
+/// Judges the findings of one run. Shared by all threads. The default one has no baseline and
+/// heeds our own markers.
+#[derive(Default)]
+pub struct Suppressor {
+    markers: Markers,
+    keys: BTreeMap<Fingerprint, Tracked>,
+    members: BTreeMap<String, ([u8; 32], Tracked)>,
+}
+
+impl Suppressor {
+    /// `today` decides what has expired, `redact` makes the texts of the baseline fit to be shown
+    /// (`Matcher::redact`).
+    pub fn new(
+        baseline: &Baseline,
+        today: Date,
+        markers: Markers,
+        redact: &dyn Fn(&[u8]) -> Masked,
+    ) -> Self {
+        let track = |what: Masked, entry: &Entry| Tracked {
+            shown: account::Entry {
+                what,
+                reason: redact(entry.reason.as_bytes()),
+                until: entry.until.map(|until| until.to_string()),
+            },
+            active: entry.is_active(today),
+            used: AtomicBool::new(false),
+        };
+        let keys = baseline
+            .keys
+            .iter()
+            .map(|(print, entry)| (*print, track(Masked::vouched(print.to_string()), entry)));
+        let members = baseline.members.iter().map(|(path, member)| {
+            let tracked = track(redact(path.as_bytes()), &member.entry);
+            (path.clone(), (member.sha256, tracked))
+        });
+        Self {
+            markers,
+            keys: keys.collect(),
+            members: members.collect(),
+        }
+    }
+
+    /// Why the key named by `fingerprint`, found at `place`, does not count; `None` if it does.
+    /// `line` is the raw line around it (as much of it as is at hand), `None` where no marker
+    /// counts whatever the place: in history and in archives.
+    pub fn judge(
+        &self,
+        place: &Place,
+        fingerprint: Fingerprint,
+        line: Option<&[u8]>,
+    ) -> Option<Suppression> {
+        if let Some(tracked) = self.keys.get(&fingerprint) {
+            tracked.used.store(true, Relaxed);
+            if tracked.active {
+                return Some(Suppression::Baseline {
+                    reason: tracked.shown.reason.to_string(),
+                });
+            }
+        }
+        let line = line.filter(|_| markers_count_in(place))?;
+        marker(line, fingerprint, self.markers)
+    }
+
+    /// Whether somebody acknowledged that what is shown as `path` and has this SHA-256 can't be
+    /// read; if so, the reason.
+    pub fn acknowledges(&self, path: &Masked, sha256: &[u8; 32]) -> Option<&Masked> {
+        let (bytes, tracked) = self.members.get(&path.to_string())?;
+        if bytes != sha256 {
+            return None;
+        }
+        tracked.used.store(true, Relaxed);
+        tracked.active.then_some(&tracked.shown.reason)
+    }
+
+    /// Whether any member is acknowledged: if not, nobody need hash what can't be read.
+    pub fn has_members(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// The baseline's loose ends so far. `whole` says that the run read everything the baseline is
+    /// about: only then can an entry be called unused.
+    pub fn loose_ends(&self, whole: bool) -> Suppressions {
+        let members = self.members.values().map(|(_, tracked)| tracked);
+        let all: Vec<&Tracked> = self.keys.values().chain(members).collect();
+        let shown = |wanted: &dyn Fn(&Tracked) -> bool| {
+            let wanted = all.iter().filter(|tracked| wanted(tracked));
+            wanted.map(|tracked| tracked.shown.clone()).collect()
+        };
+        Suppressions {
+            unused: shown(&|tracked| whole && !tracked.used.load(Relaxed)),
+            expired: shown(&|tracked| !tracked.active && tracked.used.load(Relaxed)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::ShownPath;
+    use crate::rules::Template;
+    use crate::secret::{Secret, mask};
+
+    fn print(seed: u8) -> Fingerprint {
+        Secret::new(vec![seed; 40]).fingerprint()
+    }
+
+    fn place(name: &str) -> Place {
+        Place::File(ShownPath::new(name.into(), Masked::vouched(name)))
+    }
+
+    fn entry(reason: &str, until: Option<&str>) -> Entry {
+        Entry {
+            reason: reason.to_owned(),
+            who: None,
+            date: "2026-01-01".parse().unwrap(),
+            until: until.map(|u| u.parse().unwrap()),
+            line: 0,
+        }
+    }
+
+    fn suppressor(baseline: &Baseline, markers: Markers) -> Suppressor {
+        // Stands for the matcher, and masks long words only.
+        let redact = |text: &[u8]| {
+            let words = text.split(|b| *b == b' ').map(|word| match word.len() {
+                0..100 => word.to_vec(),
+                _ => mask(word),
+            });
+            Masked::vouched(words.collect::<Vec<_>>().join(&b' '))
+        };
+        let today = "2026-06-01".parse().unwrap();
+        Suppressor::new(baseline, today, markers, &redact)
+    }
+
+    #[test]
+    fn active_entries_hide_expired_ones_block_again_and_unused_ones_are_named() {
+        let mut baseline = Baseline::default();
+        baseline
+            .allow(print(1), entry("fine", Some("2026-06-01")))
+            .unwrap();
+        baseline
+            .allow(print(2), entry("was fine", Some("2026-05-31")))
+            .unwrap();
+        baseline.allow(print(3), entry("gone", None)).unwrap();
+        let run = suppressor(&baseline, Markers::Own);
+        let reason = "fine".to_owned();
+        assert_eq!(
+            run.judge(&place("a"), print(1), None),
+            Some(Suppression::Baseline { reason })
+        );
+        assert_eq!(run.judge(&place("a"), print(2), None), None);
+        assert_eq!(run.judge(&place("a"), print(4), None), None);
+        let named = |all: &[account::Entry]| {
+            let name = |entry: &account::Entry| entry.what.to_string();
+            all.iter().map(name).collect::<Vec<_>>()
+        };
+        let ends = run.loose_ends(true);
+        assert_eq!(named(&ends.expired), [print(2).to_string()]);
+        assert_eq!(ends.expired[0].until.as_deref(), Some("2026-05-31"));
+        assert_eq!(named(&ends.unused), [print(3).to_string()]);
+        assert!(run.loose_ends(false).unused.is_empty());
+        assert_eq!(run.loose_ends(false).expired, ends.expired);
+    }
+
+    #[test]
+    fn markers_count_in_files_only_and_not_at_all_when_off() {
+        let line = format!("k = … # skewer:allow={}", print(1));
+        let judged = |markers, at: &Place, line: Option<&[u8]>| {
+            let run = suppressor(&Baseline::default(), markers);
+            run.judge(at, print(1), line).is_some()
+        };
+        let line = Some(line.as_bytes());
+        assert!(judged(Markers::Own, &place(".env"), line));
+        assert!(!judged(Markers::Off, &place(".env"), line));
+        assert!(!judged(Markers::Own, &place("app.log"), line));
+        assert!(!judged(Markers::Own, &Place::Stream("-".into()), line));
+        assert!(!judged(Markers::Own, &place(".env"), None));
+    }
+
+    #[test]
+    fn members_are_acknowledged_as_long_as_their_bytes_stay() {
+        let mut baseline = Baseline::default();
+        let member = Member {
+            sha256: [5; 32],
+            entry: entry("vendor's password", None),
+        };
+        baseline.members.insert("dist/a.zip!b".to_owned(), member);
+        let run = suppressor(&baseline, Markers::Own);
+        assert!(run.has_members());
+        let path = Masked::vouched("dist/a.zip!b");
+        assert_eq!(run.acknowledges(&path, &[6; 32]), None);
+        assert_eq!(run.loose_ends(true).unused.len(), 1);
+        assert_eq!(
+            run.acknowledges(&path, &[5; 32]),
+            Some(&Masked::vouched("vendor's password"))
+        );
+        assert!(run.loose_ends(true).unused.is_empty());
+    }
+
+    #[test]
+    fn a_key_in_a_reason_is_not_shown() {
+        let key = Template::parse("sk-proj-{long:74,74}").unwrap().fill(9).key;
+        let mut baseline = Baseline::default();
+        baseline
+            .allow(print(1), entry(&format!("it is {key}"), None))
+            .unwrap();
+        let run = suppressor(&baseline, Markers::Own);
+        let Some(Suppression::Baseline { reason }) = run.judge(&place("a"), print(1), None) else {
+            panic!("not hidden");
+        };
+        assert!(reason.starts_with("it is sk-proj-") && !reason.contains(&key[20..60]));
+    }
+}

@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Checks the program against generated inputs with planted keys, as CI does.
+
+    tests/corpus/check.py --corpus PATH/corpus.py [--skewer PATH] [--seeds 1,2,3] [tree] [log] [staged]
+
+The generator writes what it planted beside each input; those files hold whole keys, so only
+fingerprints (the first 128 bits of a key's SHA-256) and paths are compared and printed.
+Needs Python 3.11 and git. Exits 1 if anything is missed, misplaced, reported twice or wrongly, or
+shown unmasked.
+"""
+import argparse
+import hashlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# Every case in these must be found. What lies elsewhere must be found if it is listed below.
+REQUIRED = ("formats/", "others/", "around/", "encoded/", "dist/", "files/", "logs/app.log")
+
+# Archives and compressed logs that are found so far: what was found once stays found. The check names
+# what is found beyond this list, in the form in which it is added here.
+FOUND_SO_FAR = """
+archives/image.tar: environment of a saved image
+archives/stored.zip: stored zip member
+archives/t.tar: t.tar
+""".strip().splitlines()
+
+MEMORY_LIMIT = 32 << 20  # for a log of any size, from a file or a pipe
+
+GIT = dict(
+    GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null",
+    GIT_AUTHOR_NAME="A U Thor", GIT_AUTHOR_EMAIL="author@example.com",
+    GIT_COMMITTER_NAME="C O Mitter", GIT_COMMITTER_EMAIL="committer@example.com",
+)
+
+
+class Check:
+    """Counts what holds and says what doesn't."""
+
+    def __init__(self, name):
+        self.name, self.passed, self.wrong = name, 0, []
+
+    def that(self, holds, what):
+        if holds:
+            self.passed += 1
+        else:
+            self.wrong.append(what)
+
+    def close(self, notes=""):
+        print(f"{self.name}: {self.passed} hold, {len(self.wrong)} don't{'; ' + notes if notes else ''}")
+        for what in self.wrong:
+            print(f"  WRONG {what}")
+        return not self.wrong
+
+
+def fingerprint(secret):
+    return hashlib.sha256(secret.encode()).hexdigest()[:32]
+
+
+class Truth:
+    """What the generator planted."""
+
+    def __init__(self, target):
+        rows = [json.loads(line) for line in Path(f"{target}.truth.jsonl").read_text().splitlines()]
+        self.keys = [row for row in rows if "secret" in row]
+        self.decoys = {row["path"] for row in rows if "decoy" in row}
+        self.prints = {fingerprint(row["secret"]): row["secret"] for row in self.keys}
+
+
+def run(command, **more):
+    """Runs to the end; returns (exit status, output, errors, peak memory in bytes)."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        child = subprocess.Popen(command, stdout=out, stderr=err, **more)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        return child.returncode, out.read(), err.read(), usage.ru_maxrss * 1024
+
+
+def masked(check, truth, *outputs):
+    """No output holds a planted key."""
+    for secret in truth.prints.values():
+        shown = any(secret.encode() in output for output in outputs)
+        check.that(not shown, f"{fingerprint(secret)} is shown unmasked")
+
+
+def name(finding):
+    path = finding["location"]["name"]
+    return path[2:] if path.startswith("./") else path
+
+
+def tree(args, seed, scratch):
+    root = scratch / "tree"
+    subprocess.run([sys.executable, args.corpus, "tree", root, "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL)
+    truth, check = Truth(root), Check(f"tree, seed {seed}")
+    status, out, err, _ = run([args.skewer, "scan", ".", "--format", "json", "--no-ignore"], cwd=root)
+    masked(check, truth, out, err)
+    check.that(status == 1, f"exit status {status}: {err.decode(errors='replace')[:400]}")
+    if status != 1:
+        return check.close()
+    report = json.loads(out)
+    places = [(f["fingerprint"], name(f)) for f in report["findings"]]
+    planted = {(fingerprint(k["secret"]), k["path"]) for k in truth.keys}
+    later_found, later = set(), set()
+    for key in truth.keys:
+        place = (fingerprint(key["secret"]), key["path"])
+        count = places.count(place)
+        if key["path"].startswith(REQUIRED) and not key["path"].startswith("logs/app.log."):
+            check.that(count == 1, f"{key['path']}: {key['case']}, found {count} times")
+        else:
+            what = f"{key['path']}: {key['case']}"
+            later.add(what)
+            if count:
+                later_found.add(what)
+            if what in FOUND_SO_FAR:
+                check.that(count == 1, f"{what}, was found once; now found {count} times")
+    for print_, path in places:
+        check.that(path not in truth.decoys, f"{path}: a decoy is reported")
+        check.that((print_, path) in planted or path in truth.decoys, f"{path}: {print_} is reported, but nobody planted it")
+    for finding in report["findings"]:
+        secret = truth.prints.get(finding["fingerprint"])
+        if secret and not finding["decoders"]:
+            offset, length = finding["location"]["offset"], finding["location"]["length"]
+            there = (root / name(finding)).read_bytes()[offset : offset + length]
+            check.that(there == secret.encode(), f"{name(finding)}: the key is not at offset {offset}")
+    coverage = report["coverage"]
+    check.that(coverage["failed"] == 0, f"{coverage['failed']} failures: {json.dumps(coverage['failures'])[:400]}")
+    check.that(report["complete"] is True, "the report says that it is not complete")
+    good = check.close(f"archives and compressed logs: {len(later_found)} of {len(later)}")
+    for what in sorted(later_found - set(FOUND_SO_FAR)):
+        print(f"  not yet in FOUND_SO_FAR: {what}")
+    return good
+
+
+def log(args, seed, scratch):
+    target = scratch / "app.log"
+    command = [sys.executable, args.corpus, "log", target, "--seed", str(seed), "--megabytes", str(args.megabytes)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    truth, good = Truth(target), True
+    for how in ("file", "pipe"):
+        check = Check(f"log of {args.megabytes} MB from a {how}, seed {seed}")
+        words = [args.skewer, "scan", "--format", "jsonl"]
+        if how == "file":
+            status, out, err, memory = run(words + [target])
+        else:
+            with subprocess.Popen(["cat", target], stdout=subprocess.PIPE) as cat:
+                status, out, err, memory = run(words + ["-"], stdin=cat.stdout)
+        masked(check, truth, out, err)
+        check.that(status == 1, f"exit status {status}: {err.decode(errors='replace')[:400]}")
+        check.that(memory <= MEMORY_LIMIT, f"{memory / (1 << 20):.1f} MiB of memory")
+        rows = [json.loads(line) for line in out.splitlines()]
+        found = [row for row in rows if row["type"] == "finding"]
+        check.that([row["type"] for row in rows[-1:]] == ["summary"], "no summary at the end")
+        check.that(len(found) == len(truth.keys), f"{len(truth.keys)} keys, {len(found)} findings")
+        with open(target, "rb") as file:
+            for finding in found:
+                file.seek(finding["location"]["offset"])
+                there = file.read(finding["location"]["length"])
+                check.that(
+                    hashlib.sha256(there).hexdigest()[:32] == finding["fingerprint"] and finding["fingerprint"] in truth.prints,
+                    f"{finding['fingerprint']} is not at offset {finding['location']['offset']}",
+                )
+        good &= check.close(f"{memory / (1 << 20):.1f} MiB")
+    target.unlink()
+    return good
+
+
+def staged(args, seed, scratch):
+    repo = scratch / "staged"
+    command = [sys.executable, args.corpus, "staged", repo, "--seed", str(seed), "--files", str(args.files)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    truth, check = Truth(repo), Check(f"staged change in {args.files} files, seed {seed}")
+    env = dict(os.environ, **GIT, HOME=str(scratch), PATH=f"{Path(args.skewer).parent}{os.pathsep}{os.environ['PATH']}")
+    here = dict(cwd=repo, env=env)
+    head = lambda: run(["git", "rev-parse", "HEAD"], **here)[1]
+
+    status, out, err, _ = run([args.skewer, "staged", "--format", "json"], **here)
+    masked(check, truth, out, err)
+    check.that(status == 1, f"staged: exit status {status}: {err.decode(errors='replace')[:400]}")
+    places = {(f["fingerprint"], name(f)) for f in json.loads(out or b'{"findings": []}')["findings"]}
+    check.that(places == {(fingerprint(k["secret"]), k["path"]) for k in truth.keys}, f"staged: {len(places)} places, {len(truth.keys)} keys")
+
+    status, out, err, _ = run([args.skewer, "hook", "install"], **here)
+    check.that(status == 0, f"hook install: exit status {status}: {err.decode(errors='replace')[:400]}")
+    before = head()
+    status, out, err, _ = run(["git", "commit", "-q", "-m", "leak"], **here)
+    masked(check, truth, out, err)
+    check.that(status != 0 and head() == before, "the hook let the key through")
+    for key in truth.keys:
+        check.that(fingerprint(key["secret"]) in (out + err).decode(errors="replace"), f"the hook does not name {key['path']}'s key")
+        (repo / key["path"]).write_text("import os\napi_key = os.environ['OPENAI_API_KEY']\n")
+    run(["git", "add", "-A"], **here)
+    status, out, err, _ = run(["git", "commit", "-q", "-m", "no leak"], **here)
+    check.that(status == 0 and head() != before, f"a clean commit is stopped: {(out + err).decode(errors='replace')[:400]}")
+    return check.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", choices=("tree", "log", "staged", []), metavar="tree|log|staged", help="all of them if none is named")
+    parser.add_argument("--corpus", required=True, type=Path, help="the generator, corpus.py")
+    parser.add_argument("--skewer", default="target/release/skewer", type=Path)
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--megabytes", default=60, type=int, help="size of the log")
+    parser.add_argument("--files", default=3000, type=int, help="size of the repository with a staged change")
+    args = parser.parse_args()
+    args.corpus, args.skewer = args.corpus.resolve(), args.skewer.resolve()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    seeds = [int(seed) for seed in args.seeds.split(",")]
+    good = True
+    with tempfile.TemporaryDirectory(prefix="skewer-corpus-") as scratch:
+        for check in (tree, log, staged):
+            if not args.what or check.__name__ in args.what:
+                # Logs and repositories differ by seed in their keys alone: one is enough.
+                for seed in seeds if check is tree else seeds[:1]:
+                    good &= check(args, seed, Path(scratch))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
