@@ -326,3 +326,20 @@ fn worktrees_and_submodules_are_guarded() {
         .git(&sub, &["commit", "-qm", "k"])
         .stopped_by(&key(11));
 }
+
+#[test]
+fn what_somebody_answered_for_passes() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.guarded("repo", &[]);
+    let (key, other) = (key(12), key(13));
+    sandbox.stage(&repo, "k", &line(&key));
+    let said = sandbox.git(&repo, &["commit", "-qm", "k"]).stopped_by(&key);
+    let at = said.find("skewer allow ").unwrap() + "skewer allow ".len();
+    let allow = ["allow", &said[at..at + 32], "--reason", "revoked"];
+    sandbox.skewer(&repo, &allow).passes();
+    sandbox.git(&repo, &["commit", "-qm", "k"]).passes();
+    sandbox.stage(&repo, "other", &line(&other));
+    sandbox
+        .git(&repo, &["commit", "-qm", "other"])
+        .stopped_by(&other);
+}
