@@ -12,7 +12,7 @@ pub(super) struct Context {
     /// Whether text on standard output has colours.
     pub(super) color: bool,
     /// Whether text on standard error has.
-    color_err: bool,
+    pub(super) color_err: bool,
     /// Findings and errors only.
     pub(super) quiet: bool,
 }

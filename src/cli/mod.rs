@@ -8,6 +8,7 @@ mod config;
 mod context;
 mod error;
 mod exit;
+mod hook;
 mod man;
 mod rules;
 mod scan;
@@ -36,6 +37,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Scan(scan::Scan),
+    #[command(subcommand)]
+    Hook(hook::Hook),
     Allow(allow::Allow),
     Baseline(baseline::BaselineCommand),
     Config(config::Config),
@@ -48,6 +51,7 @@ impl Command {
     fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
             Self::Scan(command) => command.run(context),
+            Self::Hook(command) => command.run(context),
             Self::Allow(command) => command.run(context),
             Self::Baseline(command) => command.run(context),
             Self::Config(command) => command.run(context),

@@ -1,6 +1,7 @@
 //! Composes a run: a source says what to read, `examine` searches it, suppressions are looked up,
 //! findings and coverage are returned together.
 
+mod objects;
 mod paths;
 
 use std::io::{self, Read};
