@@ -159,7 +159,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::rules::{Rules, Template};
+    use crate::rules::Template;
 
     #[test]
     fn segments_find_the_same_places_as_one_stream() {
@@ -183,17 +183,17 @@ mod tests {
                 blob.push(b' ');
             }
         }
-        let matcher = Matcher::new(&Rules::built_in(), None);
+        let matcher = Matcher::shared();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&blob).unwrap();
         let mut seen = Vec::new();
-        let (read, result) = large_file(&matcher, &file, blob.len() as u64, &|| true, &mut |f| {
+        let (read, result) = large_file(matcher, &file, blob.len() as u64, &|| true, &mut |f| {
             seen.push((f.offset, f.line, f.column, f.hit.fingerprint));
         });
         result.unwrap();
         assert_eq!(read, blob.len() as u64);
         let mut whole = Vec::new();
-        super::super::bytes(&matcher, &blob, &mut |f| {
+        super::super::bytes(matcher, &blob, &mut |f| {
             whole.push((f.offset, f.line, f.column, f.hit.fingerprint))
         });
         assert_eq!(whole.len(), 9);

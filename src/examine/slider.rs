@@ -247,9 +247,9 @@ mod tests {
     fn a_key_is_handed_on_before_the_stream_ends() {
         let key = Template::parse("sk-proj-{long:74,74}").unwrap().fill(3).key;
         let text = format!("a\nb {key}\n");
-        let matcher = Matcher::new(&Rules::built_in(), None);
+        let matcher = Matcher::shared();
         let mut buffers = Buffers::default();
-        let mut slider = Slider::new(&matcher, &mut buffers);
+        let mut slider = Slider::new(matcher, &mut buffers);
         slider.fill(&mut text.as_bytes()).unwrap();
         let found = places(|out| slider.search(out));
         assert_eq!(
@@ -265,7 +265,7 @@ mod tests {
             parts in proptest::collection::vec((0u64..300, 0usize..12, 0usize..90_000, any::<bool>()), 1..8),
             sizes in proptest::collection::vec(1usize..70_000, 1..5),
         ) {
-            let matcher = Matcher::new(&Rules::built_in(), None);
+            let matcher = Matcher::shared();
             let templates: Vec<_> = Rules::built_in().iter().flat_map(|r| r.must_match.clone()).collect();
             let mut blob = Vec::new();
             for (seed, which, gap, lines) in parts {
@@ -273,11 +273,11 @@ mod tests {
                 blob.extend(unit.iter().copied().cycle().take(gap));
                 blob.extend_from_slice(templates[which % templates.len()].fill(seed).text.as_bytes());
             }
-            let whole = places(|out| search_whole(&matcher, &blob, out));
+            let whole = places(|out| search_whole(matcher, &blob, out));
             let streamed = places(|out| {
                 let mut buffers = Buffers::default();
                 let pieces = Pieces(&blob, sizes.clone(), 0);
-                let (n, result) = super::super::stream(&matcher, pieces, &mut buffers, &|| true, out);
+                let (n, result) = super::super::stream(matcher, pieces, &mut buffers, &|| true, out);
                 assert_eq!(n, blob.len() as u64);
                 result.unwrap();
             });
