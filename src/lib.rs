@@ -8,6 +8,7 @@ pub mod coverage;
 pub mod examine;
 pub mod finding;
 pub mod history;
+pub mod hooks;
 pub mod matcher;
 pub mod repo;
 pub mod report;

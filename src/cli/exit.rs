@@ -18,6 +18,8 @@ pub enum Exit {
     Interrupted,
     /// 141: whoever read the output went away.
     Pipe,
+    /// Whatever a hook that was there before ours said.
+    Kept(u8),
 }
 
 /// For `--help`.
@@ -39,6 +41,7 @@ impl Exit {
             Self::Incomplete => 3,
             Self::Interrupted => 130,
             Self::Pipe => 141,
+            Self::Kept(code) => code,
         }
     }
 

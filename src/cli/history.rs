@@ -9,13 +9,14 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::Hint;
+use super::reporting::ReportFlags;
 use super::settings::SettingFlags;
 use super::{Context, Exit};
-use crate::coverage::Coverage;
-use crate::finding::{Finding, InHistory, Place};
+use crate::finding::{Finding, Place};
 use crate::history::{self, Layout, Progress};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, Repository};
+use crate::scan::{Observer, Outcome};
 
 /// Search everything that git keeps: every version of every file, messages, names, reflogs,
 /// stashes, notes, unreachable objects, configuration and hooks.
@@ -33,6 +34,8 @@ pub(super) struct History {
     #[arg(long)]
     require_complete: bool,
     #[command(flatten)]
+    report: ReportFlags,
+    #[command(flatten)]
     settings: SettingFlags,
 }
 
@@ -43,8 +46,8 @@ impl History {
         let settings = loaded.for_scan(&matcher)?;
         let stop = context.interruptible();
         let environment = GitEnvironment::from_lookup(|name| std::env::var_os(name));
-        let mut findings = Vec::new();
-        let mut coverage = Coverage::default();
+        let reporting = self.report.open(context, &stop, false)?;
+        let mut outcome = Outcome::default();
         for path in &self.repositories {
             let repository = Repository::discover(path, &environment)
                 .with_context(|| format!("can't search the history of {}", path.display()))
@@ -58,25 +61,35 @@ impl History {
                 stop: &stop,
             };
             let layout = Layout::of(&repository, &environment);
-            let outcome = watched(context, &progress, || run.search(&layout));
-            findings.extend(outcome.findings);
-            coverage.merge(outcome.coverage);
+            let found = watched(context, &progress, || run.search(&layout));
+            outcome.findings.extend(found.findings);
+            outcome.coverage.merge(found.coverage);
         }
-        let mut out = io::stdout().lock();
-        findings.iter().try_for_each(|one| print(&mut out, one))?;
         if !context.quiet {
-            account(&mut context.stderr(), &findings, &coverage)?;
+            let mut err = context.stderr();
+            for finding in &outcome.findings {
+                tell(&mut err, finding)?;
+            }
+            for (what, count) in &outcome.coverage.absent {
+                writeln!(err, "absent: {count} {what}")?;
+            }
         }
-        let lacks = self.require_complete && !coverage.absent.is_empty();
-        Ok(
-            match (findings.iter().any(Finding::counts), coverage.is_complete()) {
-                (true, _) => Exit::Found,
-                _ if coverage.interrupted => Exit::Interrupted,
-                (false, true) if !lacks => Exit::Nothing,
-                (false, true) => Exit::Incomplete,
-                (false, false) => loaded.incomplete(),
-            },
-        )
+        outcome
+            .findings
+            .iter()
+            .for_each(|one| reporting.finding(one));
+        let lacks = self.require_complete && !outcome.coverage.absent.is_empty();
+        let ends = settings.suppress.loose_ends(false);
+        let target = self
+            .repositories
+            .iter()
+            .map(|path| path.as_os_str().as_encoded_bytes());
+        let target = matcher.redact(&target.collect::<Vec<_>>().join(&b' '));
+        let exit = reporting.finish(&outcome, &ends, &target, &loaded)?;
+        Ok(match exit {
+            Exit::Nothing if lacks => Exit::Incomplete,
+            exit => exit,
+        })
     }
 }
 
@@ -107,20 +120,12 @@ fn watched<T: Send>(context: &Context, progress: &Progress, work: impl FnOnce() 
     })
 }
 
-fn print(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
-    writeln!(
-        out,
-        "{}  {}  {}",
-        finding.location, finding.secret, finding.rule.id
-    )?;
-    match &finding.location.place {
-        Place::Object(object) => tell(out, object),
-        _ => Ok(()),
-    }
-}
-
 /// The story of a key: who brought it in, where it is, what still holds it.
-fn tell(out: &mut impl Write, object: &InHistory) -> io::Result<()> {
+fn tell(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
+    let Place::Object(object) = &finding.location.place else {
+        return Ok(());
+    };
+    writeln!(out, "{}  {}", finding.secret, finding.location)?;
     if let Some(first) = &object.first {
         let date = jiff::Timestamp::from_second(first.time).unwrap_or_default();
         writeln!(
@@ -168,21 +173,4 @@ fn tell(out: &mut impl Write, object: &InHistory) -> io::Result<()> {
         )?;
     }
     Ok(())
-}
-
-fn account(out: &mut impl Write, findings: &[Finding], coverage: &Coverage) -> io::Result<()> {
-    for failure in &coverage.failures {
-        writeln!(out, "failed: {}: {}", failure.what, failure.why)?;
-    }
-    for (what, count) in &coverage.absent {
-        writeln!(out, "absent: {count} {what}")?;
-    }
-    writeln!(
-        out,
-        "{} findings, {} objects and files, {} bytes, {} failed",
-        findings.len(),
-        coverage.read.items,
-        coverage.read.bytes,
-        coverage.failed
-    )
 }

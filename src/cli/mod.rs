@@ -9,10 +9,13 @@ mod context;
 mod error;
 mod exit;
 mod history;
+mod hook;
 mod man;
+mod reporting;
 mod rules;
 mod scan;
 mod settings;
+mod staged;
 
 use clap::{ColorChoice, Parser, Subcommand};
 
@@ -38,6 +41,9 @@ struct Arguments {
 enum Command {
     Scan(scan::Scan),
     History(history::History),
+    Staged(staged::Staged),
+    #[command(subcommand)]
+    Hook(hook::Hook),
     Allow(allow::Allow),
     Baseline(baseline::BaselineCommand),
     Config(config::Config),
@@ -51,6 +57,8 @@ impl Command {
         match self {
             Self::Scan(command) => command.run(context),
             Self::History(command) => command.run(context),
+            Self::Staged(command) => command.run(context),
+            Self::Hook(command) => command.run(context),
             Self::Allow(command) => command.run(context),
             Self::Baseline(command) => command.run(context),
             Self::Config(command) => command.run(context),

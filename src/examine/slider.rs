@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 
+use super::packed::{HEAD, is_packed};
 use super::{Buffers, Found, LINE_WITHIN};
 use crate::matcher::{Hit, Matcher, REACH, Recent, Text};
 
@@ -23,6 +24,7 @@ pub(super) struct Slider<'a> {
     from: usize,
     lines: Lines,
     recent: Recent,
+    packed: bool,
 }
 
 /// Where lines begin, counted up to a place in the blob.
@@ -83,6 +85,7 @@ impl<'a> Slider<'a> {
             from: behind.len(),
             lines,
             recent: Recent::default(),
+            packed: false,
         }
     }
 
@@ -97,8 +100,17 @@ impl<'a> Slider<'a> {
             self.base += drop as u64;
         }
         let read = reader.read(&mut self.buffer[self.filled..])?;
+        let had = self.base + self.filled as u64;
         self.filled += read;
+        if had < HEAD as u64 {
+            self.packed = self.base == 0 && is_packed(&self.buffer[..self.filled]);
+        }
         Ok(read)
+    }
+
+    /// Whether what was read began like a compressed file.
+    pub(super) fn is_packed(&self) -> bool {
+        self.packed
     }
 
     /// Searches what is at hand and not settled.
@@ -247,9 +259,9 @@ mod tests {
     fn a_key_is_handed_on_before_the_stream_ends() {
         let key = Template::parse("sk-proj-{long:74,74}").unwrap().fill(3).key;
         let text = format!("a\nb {key}\n");
-        let matcher = Matcher::new(&Rules::built_in(), None);
+        let matcher = Matcher::shared();
         let mut buffers = Buffers::default();
-        let mut slider = Slider::new(&matcher, &mut buffers);
+        let mut slider = Slider::new(matcher, &mut buffers);
         slider.fill(&mut text.as_bytes()).unwrap();
         let found = places(|out| slider.search(out));
         assert_eq!(
@@ -265,7 +277,7 @@ mod tests {
             parts in proptest::collection::vec((0u64..300, 0usize..12, 0usize..90_000, any::<bool>()), 1..8),
             sizes in proptest::collection::vec(1usize..70_000, 1..5),
         ) {
-            let matcher = Matcher::new(&Rules::built_in(), None);
+            let matcher = Matcher::shared();
             let templates: Vec<_> = Rules::built_in().iter().flat_map(|r| r.must_match.clone()).collect();
             let mut blob = Vec::new();
             for (seed, which, gap, lines) in parts {
@@ -273,13 +285,13 @@ mod tests {
                 blob.extend(unit.iter().copied().cycle().take(gap));
                 blob.extend_from_slice(templates[which % templates.len()].fill(seed).text.as_bytes());
             }
-            let whole = places(|out| search_whole(&matcher, &blob, out));
+            let whole = places(|out| search_whole(matcher, &blob, out));
             let streamed = places(|out| {
                 let mut buffers = Buffers::default();
                 let pieces = Pieces(&blob, sizes.clone(), 0);
-                let (n, result) = super::super::stream(&matcher, pieces, &mut buffers, &|| true, out);
-                assert_eq!(n, blob.len() as u64);
-                result.unwrap();
+                let seen = super::super::stream(matcher, pieces, &mut buffers, &|| true, out);
+                assert_eq!(seen.bytes, blob.len() as u64);
+                seen.result.unwrap();
             });
             prop_assert_eq!(whole, streamed);
         }

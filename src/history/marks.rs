@@ -61,6 +61,8 @@ pub(super) struct Results {
     /// Objects, and bytes of them that were looked at: whole ones and inserted runs.
     pub(super) read: Tally,
     pub(super) unreported: Tally,
+    /// Compressed archives and files: searched as they are, not unpacked.
+    pub(super) packed: Tally,
     /// The version at hand: its anchors, and whether there were more than are remembered.
     pub(super) marks: Vec<Mark>,
     many: bool,

@@ -42,10 +42,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
+use self::damage::Damage;
 use self::keys::{Keys, Source};
 use self::objects::Objects;
-use crate::coverage::Coverage;
-use crate::examine::{self, Buffers};
+use crate::coverage::{Coverage, Excluded};
+use crate::examine::{self, Buffers, Seen};
 use crate::finding::{Finding, Location, Place, ShownPath, Status};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, ObjectId, Repository};
@@ -224,6 +225,11 @@ impl History<'_> {
         for results in walked {
             coverage.read.items += results.read.items;
             coverage.read.bytes += results.read.bytes;
+            if results.packed.items > 0 {
+                let packed = coverage.excluded.entry(Excluded::Packed).or_default();
+                packed.items += results.packed.items;
+                packed.bytes += results.packed.bytes;
+            }
             for (entry, damage) in results.damaged {
                 coverage.fail(name(entry), damage.to_string());
             }
@@ -262,22 +268,17 @@ impl History<'_> {
                 let mut found = Vec::new();
                 let opened = loose::open(&path).map(|loose| {
                     let go_on = || self.go_on();
-                    let (bytes, result) =
-                        examine::stream(self.matcher, loose.body, buffers, &go_on, &mut |one| {
-                            found.push((one.offset, one.hit));
-                        });
+                    let Seen {
+                        bytes,
+                        packed,
+                        result,
+                    } = examine::stream(self.matcher, loose.body, buffers, &go_on, &mut |one| {
+                        found.push((one.offset, one.hit));
+                    });
                     self.progress.objects.fetch_add(1, Ordering::Relaxed);
                     self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
                     let whole = !self.go_on() || result.is_ok() && bytes == loose.size;
-                    (
-                        loose.kind,
-                        bytes,
-                        if whole {
-                            Ok(())
-                        } else {
-                            Err(damage::Damage::Compressed)
-                        },
-                    )
+                    (loose.kind, bytes, packed, whole)
                 });
                 (id, opened, found)
             })
@@ -289,10 +290,13 @@ impl History<'_> {
                 keys.add(Source::Loose(id), at, hit.into());
             }
             match opened {
-                Ok((kind, bytes, result)) => {
-                    match result {
-                        Ok(()) => coverage.read.add(bytes),
-                        Err(damage) => coverage.fail(name(), damage.to_string()),
+                Ok((kind, bytes, packed, whole)) => {
+                    match whole {
+                        true => coverage.read.add(bytes),
+                        false => coverage.fail(name(), Damage::Compressed.to_string()),
+                    }
+                    if packed {
+                        coverage.exclude(Excluded::Packed, bytes);
                     }
                     all.push(loose::Found { id, kind });
                 }
@@ -322,7 +326,11 @@ impl History<'_> {
                 }
             };
             let findings = &mut outcome.findings;
-            let (bytes, result) = examine::file(
+            let Seen {
+                bytes,
+                packed,
+                result,
+            } = examine::file(
                 self.matcher,
                 &file,
                 &mut buffers,
@@ -331,6 +339,9 @@ impl History<'_> {
                     findings.push(self.finding(found, Place::File(shown())));
                 },
             );
+            if packed {
+                outcome.coverage.exclude(Excluded::Packed, bytes);
+            }
             match result {
                 Ok(()) => outcome.coverage.read.add(bytes),
                 Err(error) => outcome.coverage.fail(self.masked(path), error.to_string()),

@@ -13,7 +13,7 @@ use super::marks::{Mark, Marks, Results, mark};
 use super::version::Version;
 use super::walk::Visit;
 use crate::coverage::Tally;
-use crate::examine;
+use crate::examine::{self, HEAD, is_packed};
 use crate::matcher::{AnchorId, Hit, Matcher, REACH, Text};
 use crate::repo::ObjectKind as Kind;
 
@@ -282,8 +282,11 @@ impl Visit for Search<'_> {
         results.read.bytes += bytes;
     }
 
-    fn whole(&self, results: &mut Results, entry: u32, _kind: Kind, bytes: &[u8]) -> Marks {
+    fn whole(&self, results: &mut Results, entry: u32, kind: Kind, bytes: &[u8]) -> Marks {
         results.begin(bytes.len());
+        if kind == Kind::Blob && is_packed(&bytes[..bytes.len().min(HEAD)]) {
+            results.packed.add(bytes.len() as u64);
+        }
         self.search_whole(bytes, results);
         results.end(&self.borders, Some(entry))
     }
@@ -291,7 +294,7 @@ impl Visit for Search<'_> {
     fn streamed(&self, results: &mut Results, entry: u32, reader: &mut dyn Read) -> u64 {
         let mut found = Vec::new();
         let go_on = || !self.stop.load(Ordering::Relaxed);
-        let (bytes, _) = examine::stream(
+        let seen = examine::stream(
             self.matcher,
             reader,
             &mut results.buffers,
@@ -301,20 +304,31 @@ impl Visit for Search<'_> {
             },
         );
         results.begin(0);
-        results.unreported.bytes += bytes;
+        results.unreported.bytes += seen.bytes;
+        if seen.packed {
+            results.packed.add(seen.bytes);
+        }
         found
             .into_iter()
             .for_each(|(at, hit)| results.found(entry, at, hit));
-        bytes
+        seen.bytes
     }
 
     fn delta(
         &self,
         results: &mut Results,
         entry: u32,
-        _kind: Kind,
+        kind: Kind,
         version: Version<'_, Marks>,
     ) -> Marks {
+        if kind == Kind::Blob {
+            let length = version.delta.length;
+            results.fetched.clear();
+            version.fetch(0..length.min(HEAD as u32), &mut results.fetched);
+            if is_packed(&results.fetched) {
+                results.packed.add(length.into());
+            }
+        }
         match &version.base.marks {
             Marks::All(carried) => {
                 results.begin(version.delta.inserted.len());

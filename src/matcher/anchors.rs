@@ -2,6 +2,8 @@
 
 use aho_corasick::{AhoCorasick, MatchKind, packed};
 
+use super::buckets;
+
 /// Which literal was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AnchorId(u16);
@@ -25,29 +27,44 @@ pub struct Anchors {
     literals: Vec<Box<[u8]>>,
     longest: usize,
     engine: Engine,
+    /// The engine's own numbers of the literals → ours.
+    ids: Vec<AnchorId>,
 }
+
+/// Beyond this many literals the packed search stops too often, however they are ordered.
+const MOST_PACKED: usize = 64;
 
 impl Anchors {
     pub(super) fn new(literals: Vec<Vec<u8>>) -> Self {
-        let literals: Vec<Box<[u8]>> = literals.into_iter().map(Into::into).collect();
+        let order = buckets::order(&literals);
+        let in_order = order.iter().map(|n| &literals[*n]);
+        // The narrow form of the search looks at twice as many bytes at once as the wide one. It
+        // is not the one that is taken for more than 32 literals, since literals in any order
+        // would stop it too often; ours are in an order that doesn't. (The method is public but
+        // not stable: without it the build would fail, nothing would be missed.)
         let searcher = packed::Config::new()
             .match_kind(packed::MatchKind::LeftmostFirst)
+            .only_teddy_fat(Some(false))
+            .heuristic_pattern_limits(literals.len() > MOST_PACKED)
             .builder()
-            .extend(&literals)
+            .extend(in_order)
             .build();
-        let engine = match searcher {
-            Some(searcher) => Engine::Packed(searcher),
-            None => Engine::Automaton(
-                AhoCorasick::builder()
+        let (engine, order) = match searcher {
+            Some(searcher) => (Engine::Packed(searcher), order),
+            None => {
+                let automaton = AhoCorasick::builder()
                     .match_kind(MatchKind::LeftmostFirst)
                     .build(&literals)
-                    .expect("the rules bound number and length of anchors"),
-            ),
+                    .expect("the rules bound number and length of anchors");
+                (Engine::Automaton(automaton), (0..literals.len()).collect())
+            }
         };
+        let literals: Vec<Box<[u8]>> = literals.into_iter().map(Into::into).collect();
         Self {
             longest: literals.iter().map(|l| l.len()).max().unwrap_or(1),
             literals,
             engine,
+            ids: order.into_iter().map(|n| AnchorId(n as u16)).collect(),
         }
     }
 
@@ -65,7 +82,7 @@ impl Anchors {
                 (found.start(), found.pattern())
             }
         };
-        Some((at, AnchorId(pattern.as_usize() as u16)))
+        Some((at, self.ids[pattern.as_usize()]))
     }
 
     /// The bytes of a literal.
@@ -79,8 +96,8 @@ impl Anchors {
     }
 
     /// All ids, as the search prefers them: of several literals at one place the first is found.
-    pub fn ids(&self) -> impl Iterator<Item = AnchorId> + use<> {
-        (0..self.literals.len()).map(|id| AnchorId(id as u16))
+    pub fn ids(&self) -> impl Iterator<Item = AnchorId> {
+        self.ids.iter().copied()
     }
 
     /// The literals, in the order of their ids.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::decode::DECODERS;
 use super::{Anchors, Examiner, Known, Look, Matcher, Use, marked, near, pattern, token};
-use crate::rules::{MARKER, Rules, Shape};
+use crate::rules::{Alphabet, MARKER, Rules, Shape};
 
 /// Where a rule's examiner is, while they are being made.
 enum By {
@@ -81,7 +81,9 @@ impl Matcher {
             });
             for anchor in &rule.anchors {
                 let offset = whole.find(anchor.as_str()).unwrap_or(0);
-                add(anchor.as_bytes(), Use { look, offset });
+                for literal in sharpened(anchor, &rule.shape) {
+                    add(&literal, Use { look, offset });
+                }
             }
         }
         // Only our own marker is looked for in disguise: its traces were chosen so that they are
@@ -116,4 +118,21 @@ impl Matcher {
             salt: salt.unwrap_or_default().to_vec(),
         }
     }
+}
+
+/// The search is as sharp as its shortest literal is long, up to four bytes. An anchor of three
+/// that is followed by one of a few digits becomes one literal for each digit.
+fn sharpened(anchor: &str, shape: &Shape) -> Vec<Vec<u8>> {
+    let digits = match shape {
+        Shape::Token {
+            prefix,
+            alphabet: Alphabet::LowerHex,
+            ..
+        } if anchor.len() == 3 && prefix.ends_with(anchor) => "0123456789abcdef",
+        _ => return vec![anchor.as_bytes().to_vec()],
+    };
+    digits
+        .bytes()
+        .map(|digit| [anchor.as_bytes(), &[digit]].concat())
+        .collect()
 }

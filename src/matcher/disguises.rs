@@ -1,7 +1,7 @@
 //! Every disguise of a key, written here and found by the matcher: what the decoders promise.
 
 use super::*;
-use crate::rules::{Rules, Template};
+use crate::rules::Template;
 use proptest::prelude::*;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -177,7 +177,7 @@ const DISGUISES: &[Disguise] = &[
 
 /// Every disguise of a key in every kind of surroundings is found, once, and says how.
 fn check(disguise: &Disguise, template: &str, seed: u64, n: usize) -> Result<(), TestCaseError> {
-    let matcher = Matcher::new(&Rules::built_in(), None);
+    let matcher = Matcher::shared();
     let key = Template::parse(template).unwrap().fill(seed).key;
     let (name, decoders, put_on) = disguise;
     let mut text = b"some = words\nvalue: ".to_vec();
@@ -231,7 +231,7 @@ proptest! {
 
     #[test]
     fn disguised_noise_comes_to_an_end(parts in proptest::collection::vec((0..DISGUISES.len(), 0u64..9), 1..6), cut in any::<prop::sample::Index>()) {
-        let matcher = Matcher::new(&Rules::built_in(), None);
+        let matcher = Matcher::shared();
         let template = Template::parse("sk-proj-{long:58,58}").unwrap();
         let mut text = Vec::new();
         for (which, seed) in parts {

@@ -310,11 +310,11 @@ impl Family {
 mod tests {
     use crate::finding::Confidence;
     use crate::matcher::Matcher;
-    use crate::rules::{Rules, Template};
+    use crate::rules::Template;
 
     /// Puts the key of `template` into `around` (at `%`) and expects exactly it to be found.
     fn check(template: &str, around: &str) -> Confidence {
-        let matcher = Matcher::new(&Rules::built_in(), None);
+        let matcher = Matcher::shared();
         let mut least = Confidence::High;
         for seed in 0..25 {
             let key = Template::parse(template).unwrap().fill(seed).key;

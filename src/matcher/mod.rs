@@ -4,6 +4,7 @@
 //! anchors and looks at no more than [`REACH`] bytes on either side.
 
 mod anchors;
+mod buckets;
 mod compile;
 mod decode;
 mod disguised;
@@ -245,6 +246,14 @@ impl Matcher {
         hits
     }
 
+    /// The embedded rules, compiled once for all tests.
+    #[cfg(test)]
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: std::sync::LazyLock<Matcher> =
+            std::sync::LazyLock::new(|| Matcher::new(&crate::rules::Rules::built_in(), None));
+        &SHARED
+    }
+
     fn hit(&self, candidate: Candidate) -> Hit {
         let Known { info, built_in } = &self.rules[candidate.rule];
         let secret = Secret::new(candidate.key);
@@ -272,8 +281,8 @@ mod tests {
     use crate::rules::Rules;
     use proptest::prelude::*;
 
-    fn matcher() -> Matcher {
-        Matcher::new(&Rules::built_in(), None)
+    fn matcher() -> &'static Matcher {
+        Matcher::shared()
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub enum Alphabet {
     Alnum,
     /// `0-9 a-f A-F`
     Hex,
+    /// `0-9 a-f`
+    LowerHex,
     /// `A-Z a-z 0-9 _ -`
     Base64url,
     /// `A-Z a-z 0-9 + / =`
@@ -22,6 +24,7 @@ impl Alphabet {
         match self {
             Self::Alnum => byte.is_ascii_alphanumeric(),
             Self::Hex => byte.is_ascii_hexdigit(),
+            Self::LowerHex => byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'),
             Self::Base64url => byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-',
             Self::Base64 => byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='),
         }

@@ -1,16 +1,17 @@
 //! Composes a run: a source says what to read, `examine` searches it, suppressions are looked up,
 //! findings and coverage are returned together.
 
+mod objects;
 mod paths;
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::config::Globs;
-use crate::coverage::{Coverage, Failure};
-use crate::examine::{self, Buffers, Found};
+use crate::coverage::{Coverage, Excluded, Failure};
+use crate::examine::{self, Buffers, Found, Seen};
 use crate::finding::{Finding, Location, Place, ShownPath, Status};
 use crate::matcher::Matcher;
 use crate::secret::Masked;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub accept: Globs,
     /// What somebody answered for.
     pub suppress: Suppressor,
+    /// Where git looks for the user's ignored paths if its configuration doesn't say.
+    pub global_excludes: Option<PathBuf>,
 }
 
 /// What came of a run.
@@ -54,6 +57,8 @@ pub struct Scan<'a> {
     /// Files and bytes read so far, for whoever shows progress.
     pub progress: Progress,
     findings: Mutex<Vec<Finding>>,
+    /// Whether the observer waits, since a finding's status is not certain yet.
+    holds_back: AtomicBool,
     coverage: Mutex<Coverage>,
     buffers: Mutex<Vec<Buffers>>,
 }
@@ -87,6 +92,7 @@ impl<'a> Scan<'a> {
             stop,
             progress: Progress::default(),
             findings: Mutex::default(),
+            holds_back: AtomicBool::new(false),
             coverage: Mutex::default(),
             buffers: Mutex::default(),
         }
@@ -141,16 +147,19 @@ impl<'a> Scan<'a> {
     fn read(
         &self,
         place: &dyn Fn() -> Place,
-        examine: impl FnOnce(&mut Buffers, &mut dyn FnMut(Found)) -> (u64, io::Result<()>),
+        examine: impl FnOnce(&mut Buffers, &mut dyn FnMut(Found)) -> Seen,
     ) {
         let mut buffers = lock(&self.buffers).pop().unwrap_or_default();
         let mut shown = None;
-        let (bytes, result) = examine(&mut buffers, &mut |found| {
+        let seen = examine(&mut buffers, &mut |found| {
             self.found(found, shown.get_or_insert_with(place));
         });
         lock(&self.buffers).push(buffers);
-        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
-        match result {
+        self.progress.bytes.fetch_add(seen.bytes, Ordering::Relaxed);
+        if seen.packed {
+            lock(&self.coverage).exclude(Excluded::Packed, seen.bytes);
+        }
+        match seen.result {
             Ok(()) => {
                 self.progress.items.fetch_add(1, Ordering::Relaxed);
             }
@@ -198,17 +207,9 @@ impl<'a> Scan<'a> {
             context,
             status: suppressed.map_or(Status::Counts, Status::Suppressed),
         };
-        self.observer.finding(&finding);
+        if !self.holds_back.load(Ordering::Relaxed) {
+            self.observer.finding(&finding);
+        }
         lock(&self.findings).push(finding);
     }
-}
-
-/// A path that the user named and that is not there: the run can't mean what its user meant.
-#[derive(Debug, thiserror::Error)]
-#[error("can't read {path}: {error}")]
-pub struct NoSuchPath {
-    /// The path.
-    pub path: PathBuf,
-    /// What the system said.
-    pub error: io::Error,
 }

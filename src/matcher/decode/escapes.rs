@@ -104,8 +104,8 @@ impl Decoder for Escape {
         }];
         if self.first == b'%' {
             // A URL within a URL: `%2554%2533`.
-            let literal = text.replace('%', "%25").into_bytes().split_off(1);
-            traces.push(Trace { literal, offset: 1 });
+            let literal = text.replace('%', "%25").as_bytes()[..6].to_vec();
+            traces.push(Trace { literal, offset: 0 });
         }
         traces
     }

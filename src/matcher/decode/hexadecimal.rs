@@ -34,7 +34,7 @@ pub(in crate::matcher) static ARRAY: Hexadecimal = Hexadecimal {
     name: "hex-array",
     lead: b"0x",
     between: Some(|b| b", \r\n\t".contains(&b)),
-    usual: &[",", ", "],
+    usual: &[","],
 };
 
 impl Decoder for Hexadecimal {
@@ -56,10 +56,10 @@ impl Decoder for Hexadecimal {
             .iter()
             .map(|between| {
                 let text = pairs.join(&format!("{between}{lead}"));
-                // An array's first two members are rare enough.
+                // An array's first member and its comma are rare enough.
                 let literal = match lead {
                     "" => text,
-                    _ => format!("{lead}{}{between}{lead}{}", pairs[0], pairs[1]),
+                    _ => format!("{lead}{}{between}", pairs[0]),
                 };
                 Trace {
                     literal: literal.into_bytes(),
