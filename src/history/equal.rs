@@ -158,7 +158,7 @@ fn history(first: &[Text], edits: &[Edit]) -> (Vec<Vec<u8>>, Vec<Entry>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
     #[test]
     fn the_delta_domain_finds_what_rebuilding_finds(
         first in proptest::collection::vec(text(), 1..8),
