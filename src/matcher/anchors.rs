@@ -100,3 +100,16 @@ impl Anchors {
         self.literals.iter().map(|l| &**l)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matcher::Matcher;
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn the_built_in_anchors_are_searched_by_the_packed_engine() {
+        let packed = matches!(Matcher::shared().anchors().engine, Engine::Packed(_));
+        assert_eq!(packed, std::arch::is_x86_feature_detected!("ssse3"));
+    }
+}

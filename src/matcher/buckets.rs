@@ -6,6 +6,8 @@
 //! alike should therefore share a bucket. The search puts the literal of index `i` into bucket
 //! `i % 8`, so the order decides; dealing fifty literals out at random makes it ten times slower.
 
+use std::collections::BTreeSet;
+
 /// How many buckets there are.
 const BUCKETS: usize = 8;
 
@@ -116,13 +118,38 @@ pub(super) fn order(literals: &[Vec<u8>]) -> Vec<usize> {
         }
     }
     let members = |bucket: &Vec<usize>| bucket.iter().flat_map(|u| units[*u].clone()).collect();
-    let buckets: Vec<Vec<usize>> = buckets.iter().map(members).collect();
-    let rows = buckets.iter().map(Vec::len).max().unwrap_or(0);
-    let at = |row: usize, bucket: &Vec<usize>| bucket.get(row).or(bucket.last()).copied();
-    (0..rows)
-        .flat_map(|row| buckets.iter().map(move |b| at(row, b).unwrap_or(0)))
-        .collect()
+    in_rows(literals, buckets.iter().map(members).collect())
 }
+
+/// Deals the buckets' members out in rows of eight, so that each comes to its own. A literal whose
+/// low halves were seen before goes where those went, wherever it stands: such come last.
+fn in_rows(literals: &[Vec<u8>], mut buckets: Vec<Vec<usize>>) -> Vec<usize> {
+    let low = |l: usize| {
+        literals[l]
+            .iter()
+            .take(TESTED)
+            .map(|b| b & 15)
+            .collect::<Vec<u8>>()
+    };
+    let mut seen = BTreeSet::new();
+    let mut last = Vec::new();
+    for bucket in &mut buckets {
+        let (new, old): (Vec<usize>, Vec<usize>) =
+            bucket.iter().partition(|l| seen.insert(low(**l)));
+        *bucket = new;
+        last.extend(old);
+    }
+    let rows = buckets.iter().map(Vec::len).max().unwrap_or(0);
+    if rows * BUCKETS + last.len() > MOST {
+        return (0..literals.len()).collect();
+    }
+    let at = |row: usize, bucket: &Vec<usize>| bucket.get(row).or(bucket.last()).copied();
+    let dealt = (0..rows).flat_map(|row| buckets.iter().map(move |b| at(row, b).unwrap_or(0)));
+    dealt.chain(last).collect()
+}
+
+/// More literals, repeated ones included, the search does not take.
+const MOST: usize = 128;
 
 /// How often every literal may move.
 const ROUNDS: usize = 2;
@@ -154,7 +181,7 @@ mod tests {
             })
             .collect();
         let order = order(&literals);
-        let seen: std::collections::BTreeSet<usize> = order.iter().copied().collect();
+        let seen: BTreeSet<usize> = order.iter().copied().collect();
         assert_eq!(seen, (0..21).collect());
         for bucket in 0..BUCKETS {
             let kinds = order
@@ -162,9 +189,15 @@ mod tests {
                 .skip(bucket)
                 .step_by(BUCKETS)
                 .map(|n| literals[*n][0]);
-            let kinds: std::collections::BTreeSet<u8> = kinds.collect();
+            let kinds: BTreeSet<u8> = kinds.collect();
             assert_eq!(kinds.len(), 1, "{kinds:?}");
         }
+    }
+
+    #[test]
+    fn too_many_likes_for_rows_keep_their_order() {
+        let literals: Vec<Vec<u8>> = (0..200u8).map(|n| vec![b'q', b'z', n, n]).collect();
+        assert_eq!(order(&literals), (0..200).collect::<Vec<_>>());
     }
 
     #[test]
