@@ -217,6 +217,8 @@ impl Run {
         let exit = match (counts, outcome.coverage.is_complete()) {
             (true, _) => Exit::Found,
             (false, true) => Exit::Nothing,
+            // Whatever the settings say of what can't be read: nobody looked.
+            (false, false) if outcome.coverage.interrupted => Exit::Interrupted,
             (false, false) => loaded.incomplete(),
         };
         let stopped = match self.hook.reads_input() {
