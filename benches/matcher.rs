@@ -131,7 +131,7 @@ fn anchors(matcher: &Matcher, bytes: &[u8]) -> usize {
 fn keys(matcher: &Matcher, bytes: &[u8]) -> usize {
     let mut hits = Vec::new();
     for piece in bytes.chunks(PIECE) {
-        matcher.search(Text::whole(piece), 0, &mut hits);
+        matcher.search(Text::whole(piece), 0..piece.len(), &mut hits);
     }
     hits.len()
 }

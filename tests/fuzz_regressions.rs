@@ -29,11 +29,10 @@ fn fuzz() -> std::path::PathBuf {
 
 fn names(dir: &str) -> Vec<String> {
     let entries = std::fs::read_dir(fuzz().join(dir)).expect("fuzz/ is part of the repository");
-    let stems = entries.map(|e| {
-        e.unwrap()
-            .path()
-            .file_stem()
-            .unwrap()
+    let stems = entries.map(|entry| {
+        let path = entry.expect("it can be listed").path();
+        path.file_stem()
+            .expect("an entry has a name")
             .to_string_lossy()
             .into_owned()
     });

@@ -226,10 +226,8 @@ fn scan(
     stop: &AtomicBool,
 ) -> anyhow::Result<(Vec<Fingerprint>, bool)> {
     let run = Scan::new(matcher, settings, &Silent, stop);
-    for path in paths {
-        run.path(path)
-            .hint("name files and directories that exist")?;
-    }
+    super::scan::all_there(paths.iter())?;
+    run.paths(paths.iter());
     let outcome = run.into_outcome();
     anyhow::ensure!(
         !outcome.coverage.interrupted,

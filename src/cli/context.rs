@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anstyle::Style;
 use clap::ColorChoice;
-use colored::{ColoredString, Colorize};
 
 /// Read once, at the start; commands take what they need from here.
 pub(super) struct Context {
@@ -26,8 +26,6 @@ impl Context {
             ColorChoice::Never => false,
             ColorChoice::Auto => terminal && !plain,
         };
-        // Colours are decided here, and nowhere else.
-        colored::control::set_override(true);
         Self {
             color: wanted(io::stdout().is_terminal()),
             color_err: wanted(io::stderr().is_terminal()),
@@ -40,13 +38,9 @@ impl Context {
     }
 
     /// Text for standard error.
-    pub(super) fn style(
-        &self,
-        text: &str,
-        style: impl Fn(ColoredString) -> ColoredString,
-    ) -> String {
+    pub(super) fn style(&self, text: &str, style: Style) -> String {
         match self.color_err {
-            true => style(text.normal()).to_string(),
+            true => format!("{style}{text}{style:#}"),
             false => text.to_owned(),
         }
     }

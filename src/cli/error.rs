@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use colored::Colorize;
+use anstyle::AnsiColor;
 
 use super::{Context, Exit};
 use crate::matcher::Matcher;
@@ -65,7 +65,7 @@ pub(super) fn report(error: &anyhow::Error, context: &Context) -> Exit {
     let _ = writeln!(
         out,
         "{} {}",
-        context.style("error:", |s| s.red().bold()),
+        context.style("error:", AnsiColor::Red.on_default().bold()),
         text.join("\n")
     );
     if let Some(hinted) = error
@@ -75,7 +75,7 @@ pub(super) fn report(error: &anyhow::Error, context: &Context) -> Exit {
         let _ = writeln!(
             out,
             "{} {}",
-            context.style("hint:", |s| s.cyan()),
+            context.style("hint:", AnsiColor::Cyan.on_default()),
             hinted.hint
         );
     }

@@ -10,9 +10,11 @@ mod error;
 mod exit;
 mod hook;
 mod man;
+mod reporting;
 mod rules;
 mod scan;
 mod settings;
+mod staged;
 
 use clap::{ColorChoice, Parser, Subcommand};
 
@@ -37,6 +39,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Scan(scan::Scan),
+    Staged(staged::Staged),
     #[command(subcommand)]
     Hook(hook::Hook),
     Allow(allow::Allow),
@@ -51,6 +54,7 @@ impl Command {
     fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
             Self::Scan(command) => command.run(context),
+            Self::Staged(command) => command.run(context),
             Self::Hook(command) => command.run(context),
             Self::Allow(command) => command.run(context),
             Self::Baseline(command) => command.run(context),

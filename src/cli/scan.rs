@@ -1,25 +1,29 @@
 //! `skewer scan`: files, directories and streams.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+
+use anyhow::Context as _;
 
 use super::error::Hint;
+use super::reporting::ReportFlags;
 use super::settings::SettingFlags;
 use super::{Context, Exit};
-use crate::account::Entry;
-use crate::finding::Finding;
 use crate::matcher::Matcher;
-use crate::scan::{Observer, Outcome, Scan as Run};
+use crate::repo::path_from_bytes;
+use crate::scan::Scan as Run;
+use crate::secret::Masked;
 
 /// Search files, directories or a stream for keys.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  skewer scan .                      this directory and all below it
-  skewer scan --no-ignore dist app.log
-  kubectl logs deploy/api | skewer scan -
-  git ls-files -z | skewer scan --files-from -")]
+  skewer scan .                          this directory and all below it
+  skewer scan --no-ignore dist app.log   what git ignores, too
+  kubectl logs -f deploy/api | skewer scan -
+  git ls-files -z | skewer scan --files-from -
+  skewer scan --format sarif --output skewer.sarif .")]
 pub(super) struct Scan {
     /// Files and directories; `-` is standard input.
     #[arg(value_name = "PATH", required_unless_present = "files_from")]
@@ -28,21 +32,13 @@ pub(super) struct Scan {
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
     #[command(flatten)]
+    report: ReportFlags,
+    #[command(flatten)]
     settings: SettingFlags,
 }
 
-struct Printer(Mutex<io::Stdout>);
-
-impl Observer for Printer {
-    fn finding(&self, finding: &Finding) {
-        let mut out = self.0.lock().expect("no print panics");
-        let _ = writeln!(
-            out,
-            "{}  {}  {}",
-            finding.location, finding.secret, finding.rule.id
-        );
-    }
-}
+/// How many names of a list are handled at once: a list may be longer than memory.
+const NAMES: usize = 4096;
 
 impl Scan {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
@@ -50,44 +46,83 @@ impl Scan {
         let matcher = Matcher::new(&loaded.rules()?, None);
         let settings = loaded.for_scan(&matcher)?;
         let stop = context.interruptible();
-        let printer = Printer(Mutex::new(io::stdout()));
-        let run = Run::new(&matcher, &settings, &printer, &stop);
-        for path in &self.paths {
-            if path == Path::new("-") {
+        let is_stream = |path: &PathBuf| path == Path::new("-");
+        let live = self.paths.iter().any(is_stream);
+        all_there(self.paths.iter().filter(|path| !is_stream(path)))?;
+        let reporting = self.report.open(context, &stop, live)?;
+        let run = Run::new(&matcher, &settings, &reporting, &stop);
+        reporting.with_progress(&run.progress, || {
+            run.paths(self.paths.iter().filter(|path| !is_stream(path)));
+            if live {
                 run.stream("(standard input)", standard_input());
-            } else {
-                run.path(path)
-                    .hint("name files and directories that exist; `-` is standard input")?;
+            }
+            match &self.files_from {
+                Some(list) => files_from(&run, list),
+                None => Ok(()),
+            }
+        })?;
+        let outcome = run.into_outcome();
+        let whole = outcome.coverage.is_complete() && loaded.is_whole(&self.paths);
+        let ends = settings.suppress.loose_ends(whole);
+        reporting.finish(&outcome, &ends, &self.target(&matcher), &loaded)
+    }
+
+    /// What was scanned, in the user's words.
+    fn target(&self, matcher: &Matcher) -> Masked {
+        let named = self
+            .paths
+            .iter()
+            .map(|path| path.as_os_str().as_encoded_bytes());
+        let listed = self
+            .files_from
+            .iter()
+            .map(|path| path.as_os_str().as_encoded_bytes());
+        matcher.redact(&named.chain(listed).collect::<Vec<_>>().join(&b' '))
+    }
+}
+
+/// What is named and isn't there is a mistake: better to hear of it before a long scan.
+pub(super) fn all_there<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> anyhow::Result<()> {
+    for path in paths {
+        path.metadata()
+            .with_context(|| format!("can't read {}", path.display()))
+            .hint("name files and directories that exist; `-` is standard input")?;
+    }
+    Ok(())
+}
+
+/// Scans the files of a list. One that is gone meanwhile is a failure, and the rest is read.
+fn files_from(run: &Run<'_>, list: &Path) -> anyhow::Result<()> {
+    let mut list: Box<dyn BufRead> = match list == Path::new("-") {
+        true => Box::new(BufReader::new(standard_input())),
+        false => Box::new(BufReader::new(
+            File::open(list)
+                .with_context(|| format!("can't read the list {}", list.display()))
+                .hint("--files-from takes a file of names, each ended by a NUL, or `-`")?,
+        )),
+    };
+    loop {
+        let mut names = Vec::new();
+        while names.len() < NAMES {
+            let mut name = Vec::new();
+            if list
+                .read_until(0, &mut name)
+                .context("can't read the list of files")?
+                == 0
+            {
+                break;
+            }
+            if name.last() == Some(&0) {
+                name.pop();
+            }
+            if !name.is_empty() {
+                names.push(path_from_bytes(&name));
             }
         }
-        let Outcome { findings, coverage } = run.into_outcome();
-        if !context.quiet {
-            let mut err = context.stderr();
-            writeln!(
-                err,
-                "{} findings, {} files, {} bytes, {} failed",
-                findings.len(),
-                coverage.read.items,
-                coverage.read.bytes,
-                coverage.failed
-            )?;
-            let whole = coverage.is_complete() && loaded.is_whole(&self.paths);
-            let ends = settings.suppress.loose_ends(whole);
-            let entries = |entries: &[Entry], what: &str, err: &mut dyn Write| {
-                entries.iter().try_for_each(|entry| {
-                    writeln!(err, "{what} suppression: {} ({})", entry.what, entry.reason)
-                })
-            };
-            entries(&ends.expired, "expired", &mut err)?;
-            entries(&ends.unused, "unused", &mut err)?;
+        if names.is_empty() {
+            return Ok(());
         }
-        Ok(
-            match (findings.iter().any(Finding::counts), coverage.is_complete()) {
-                (true, _) => Exit::Found,
-                (false, true) => Exit::Nothing,
-                (false, false) => loaded.incomplete(),
-            },
-        )
+        run.paths(names.iter());
     }
 }
 

@@ -190,17 +190,21 @@ impl SettingFlags {
     }
 }
 
-/// The user's own configuration, below `$XDG_CONFIG_HOME` or what stands for it.
-fn user_file() -> anyhow::Result<Option<File>> {
+/// `$XDG_CONFIG_HOME`, or what stands for it.
+fn user_directory() -> Option<PathBuf> {
     let variable = |name: &str| {
         let value = PathBuf::from(std::env::var_os(name)?);
         // The XDG specification: relative paths are to be ignored.
         value.is_absolute().then_some(value)
     };
-    let directory = variable("XDG_CONFIG_HOME")
+    variable("XDG_CONFIG_HOME")
         .or_else(|| variable("HOME").map(|home| home.join(".config")))
-        .or_else(|| variable("APPDATA"));
-    match directory.map(|directory| directory.join(USER_FILE)) {
+        .or_else(|| variable("APPDATA"))
+}
+
+/// The user's own configuration.
+fn user_file() -> anyhow::Result<Option<File>> {
+    match user_directory().map(|directory| directory.join(USER_FILE)) {
         Some(path) if path.try_exists()? => Ok(Some(config::read(&path)?)),
         _ => Ok(None),
     }
@@ -236,6 +240,7 @@ impl Loaded {
             exclude: Globs::new(&self.settings.exclude, &self.here),
             accept: Globs::new(&self.settings.accept, &self.here),
             suppress: self.suppressor(matcher)?,
+            global_excludes: user_directory().map(|directory| directory.join("git/ignore")),
         })
     }
 

@@ -79,10 +79,16 @@ impl Template {
         if !rest.is_empty() {
             parts.push(Part::Literal(rest.to_owned()));
         }
-        let starts = parts.iter().filter(|p| **p == Part::KeyStarts).count();
-        let ends = parts.iter().filter(|p| **p == Part::KeyEnds).count();
-        if starts != ends || starts > 1 {
-            return Err(wrong("it needs one [[ and one ]], or neither".to_owned()));
+        let brackets = parts
+            .iter()
+            .filter(|p| matches!(p, Part::KeyStarts | Part::KeyEnds));
+        if !matches!(
+            brackets.collect::<Vec<_>>()[..],
+            [] | [Part::KeyStarts, Part::KeyEnds]
+        ) {
+            return Err(wrong(
+                "it needs one [[ and one ]] after it, or neither".to_owned(),
+            ));
         }
         Ok(Self {
             source: source.to_owned(),

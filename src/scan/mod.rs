@@ -34,6 +34,8 @@ pub struct Settings {
     pub accept: Globs,
     /// What somebody answered for.
     pub suppress: Suppressor,
+    /// Where git looks for the user's ignored paths if its configuration doesn't say.
+    pub global_excludes: Option<PathBuf>,
 }
 
 /// What came of a run.
@@ -55,6 +57,8 @@ pub struct Scan<'a> {
     /// Files and bytes read so far, for whoever shows progress.
     pub progress: Progress,
     findings: Mutex<Vec<Finding>>,
+    /// Whether the observer waits, since a finding's status is not certain yet.
+    holds_back: AtomicBool,
     coverage: Mutex<Coverage>,
     buffers: Mutex<Vec<Buffers>>,
 }
@@ -88,6 +92,7 @@ impl<'a> Scan<'a> {
             stop,
             progress: Progress::default(),
             findings: Mutex::default(),
+            holds_back: AtomicBool::new(false),
             coverage: Mutex::default(),
             buffers: Mutex::default(),
         }
@@ -199,17 +204,9 @@ impl<'a> Scan<'a> {
             context,
             status: suppressed.map_or(Status::Counts, Status::Suppressed),
         };
-        self.observer.finding(&finding);
+        if !self.holds_back.load(Ordering::Relaxed) {
+            self.observer.finding(&finding);
+        }
         lock(&self.findings).push(finding);
     }
-}
-
-/// A path that the user named and that is not there: the run can't mean what its user meant.
-#[derive(Debug, thiserror::Error)]
-#[error("can't read {path}: {error}")]
-pub struct NoSuchPath {
-    /// The path.
-    pub path: PathBuf,
-    /// What the system said.
-    pub error: io::Error,
 }

@@ -2,6 +2,8 @@
 //! objects of a push, and the short texts that go with them.
 
 use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use super::{Scan, lock};
 use crate::coverage::Excluded;
@@ -20,7 +22,18 @@ impl Scan<'_> {
     /// Nobody knows what is staged: git or its index can't be read.
     pub fn staged(&self, repository: &Repository) -> Result<(), RepoError> {
         let mut change = Change::staged(repository)?;
+        // Until what stood there before is known, so is not what a finding means.
+        self.holds_back.store(true, Ordering::Relaxed);
+        let top = repository.top().map(Path::to_owned).unwrap_or_default();
         for (blob, content) in change.blobs() {
+            if self
+                .settings
+                .exclude
+                .matches(&top.join(path_from_bytes(&blob.path)))
+            {
+                lock(&self.coverage).exclude(Excluded::Glob, 0);
+                continue;
+            }
             self.name("name of a staged file", &blob.path);
             self.blob(&blob.path, blob.id, content);
         }
@@ -51,7 +64,9 @@ impl Scan<'_> {
             if finding.counts() && known.contains(&finding.fingerprint) {
                 finding.status = Status::Before;
             }
+            self.observer.finding(finding);
         }
+        self.holds_back.store(false, Ordering::Relaxed);
         Ok(())
     }
 

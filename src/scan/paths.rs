@@ -3,41 +3,54 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use super::{NoSuchPath, Scan, lock};
+use rayon::prelude::*;
+
+use super::{Scan, lock};
 use crate::coverage::Excluded;
 use crate::examine;
 use crate::finding::Place;
+use crate::repo::{self, GitEnvironment};
 use crate::source::tree::{self, Repository, Visitor};
 
 impl Scan<'_> {
-    /// Searches a file, whatever its name or size, or a directory and all below it.
-    ///
-    /// # Errors
-    /// The path does not exist or can't be looked at: nothing was scanned then.
-    pub fn path(&self, path: &Path) -> Result<(), NoSuchPath> {
-        let wrong = |error| NoSuchPath {
-            path: path.to_owned(),
-            error,
+    /// Searches files, whatever their names or sizes, and directories with all below them, on all
+    /// cores. A path that can't be read is a failure of the run.
+    pub fn paths<'p>(&self, paths: impl Iterator<Item = &'p PathBuf>) {
+        let mut paths: Vec<&PathBuf> = paths.collect();
+        paths.dedup();
+        match &paths[..] {
+            // Hooks ask for a file or two: no threads are started for them.
+            few if few.len() < 8 => few.iter().for_each(|path| self.path(path)),
+            many => many.par_iter().for_each(|path| self.path(path)),
+        }
+    }
+
+    fn path(&self, path: &Path) {
+        if !self.go_on() {
+            return;
+        }
+        let about = match std::fs::metadata(path) {
+            Ok(about) => about,
+            Err(error) => return self.failed(path, &error),
         };
-        let about = std::fs::metadata(path).map_err(wrong)?;
         // The user's globs count for names that are handed over, too: hooks hand over every file.
         if self.settings.exclude.matches(path) {
-            self.excluded(Excluded::Glob, 1);
-            return Ok(());
+            return self.excluded(Excluded::Glob, 1);
         }
         if about.is_dir() {
-            tree::walk(path, self.settings.no_ignore, self);
-        } else {
-            let file = tree::open_named(path).map_err(wrong)?;
-            self.names(
-                path.parent().unwrap_or(path),
-                &[path.file_name().unwrap_or_default().to_owned()],
-            );
-            self.file(path, file);
+            return tree::walk(path, self.settings.no_ignore, self);
         }
-        Ok(())
+        match tree::open_named(path) {
+            Ok(file) => {
+                let name = path.file_name().unwrap_or_default().to_owned();
+                self.names(path.parent().unwrap_or(path), &[name]);
+                self.file(path, file);
+            }
+            Err(error) => self.failed(path, &error),
+        }
     }
 }
 
@@ -82,11 +95,57 @@ impl Visitor for Scan<'_> {
     }
 
     fn repository(&self, top: &Path) -> Option<Repository> {
-        let _ = top;
-        None
+        // Where git can't say what it ignores, everything is read.
+        let opened = repo::Repository::discover(top, &GitEnvironment::default()).ok()?;
+        let named = opened.excludes_file().ok().flatten();
+        let excludes = named.or_else(|| self.settings.global_excludes.clone());
+        Some(Repository {
+            top: top.to_owned(),
+            excludes: [Some(opened.info_exclude()), excludes]
+                .into_iter()
+                .flatten()
+                .collect(),
+            tracked: Box::new(Tracked {
+                repository: opened,
+                paths: OnceLock::new(),
+            }),
+        })
     }
 
     fn go_on(&self) -> bool {
         Scan::go_on(self)
+    }
+}
+
+/// The tracked paths, read when the first ignored one is met.
+struct Tracked {
+    repository: repo::Repository,
+    /// `None` if the index can't be read: then everything counts as tracked, and is read.
+    paths: OnceLock<Option<repo::Tracked>>,
+}
+
+impl Tracked {
+    fn ask(&self, path: &Path, question: impl Fn(&repo::Tracked, &[u8]) -> bool) -> bool {
+        let paths = self.paths.get_or_init(|| self.repository.tracked().ok());
+        let slashed = path.as_os_str().as_encoded_bytes();
+        paths
+            .as_ref()
+            .is_none_or(|paths| match std::path::MAIN_SEPARATOR {
+                '/' => question(paths, slashed),
+                other => {
+                    let slash = |b: &u8| if *b == other as u8 { b'/' } else { *b };
+                    question(paths, &slashed.iter().map(slash).collect::<Vec<_>>())
+                }
+            })
+    }
+}
+
+impl tree::Tracked for Tracked {
+    fn file(&self, path: &Path) -> bool {
+        self.ask(path, repo::Tracked::contains)
+    }
+
+    fn below(&self, directory: &Path) -> bool {
+        self.ask(directory, repo::Tracked::any_below)
     }
 }

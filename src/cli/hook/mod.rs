@@ -6,9 +6,9 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use anstyle::AnsiColor;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use colored::Colorize;
 
 use super::error::Hint;
 use super::{Context, Exit};
@@ -320,7 +320,7 @@ fn test(context: &Context, matcher: &Matcher) -> anyhow::Result<Exit> {
         writeln!(
             out,
             "{} {}",
-            context.style("FAILED ", |s| s.red().bold()),
+            context.style("FAILED ", AnsiColor::Red.on_default().bold()),
             step.what
         )?;
         let said = matcher.redact(&step.said).text().into_owned();
