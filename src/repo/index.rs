@@ -20,7 +20,7 @@ pub(super) enum IndexError {
     /// It breaks its own format.
     Damaged(&'static str),
     /// It is in a form that only git knows (split, sparse, newer).
-    Unsupported(&'static str),
+    Unsupported,
     /// The file can't be read.
     Io(io::Error),
 }
@@ -81,7 +81,7 @@ impl<'a> Index<'a> {
         }
         let version = u32_at(&header, 4);
         if !(2..=4).contains(&version) {
-            return Err(Unsupported("version"));
+            return Err(Unsupported);
         }
         let mut index = Self {
             file,
@@ -126,17 +126,17 @@ impl<'a> Index<'a> {
                 return Err(Damaged("an extension is cut off"));
             }
             match &head[..4] {
-                b"TREE" if size > LARGEST_CACHE_TREE => return Err(Unsupported("its size")),
+                b"TREE" if size > LARGEST_CACHE_TREE => return Err(Unsupported),
                 b"TREE" => {
                     let mut body = vec![0; size];
                     read_at(self.file, at, &mut body)?;
                     self.cache_tree = Some(body);
                 }
-                b"link" => return Err(Unsupported("split index")),
-                b"sdir" => return Err(Unsupported("sparse index")),
+                b"link" => return Err(Unsupported),
+                b"sdir" => return Err(Unsupported),
                 // Only those that start with a capital may be passed over.
                 name if name[0].is_ascii_uppercase() => {}
-                _ => return Err(Unsupported("a required extension")),
+                _ => return Err(Unsupported),
             }
             at += size as u64;
         }
@@ -233,7 +233,7 @@ impl Entries<'_> {
                 return Err(Damaged("an entry is cut off"));
             }
             if wanted >= LONGEST_ENTRY {
-                return Err(Unsupported("a path's length"));
+                return Err(Unsupported);
             }
             wanted *= 4;
         };
@@ -247,7 +247,7 @@ impl Entries<'_> {
             return Err(Damaged("entries are out of order"));
         }
         if self.mode() & 0o170_000 == MODE_DIRECTORY {
-            return Err(Unsupported("a directory entry"));
+            return Err(Unsupported);
         }
         self.left -= 1;
         Ok(true)
@@ -325,7 +325,7 @@ impl Entries<'_> {
             }
             extended = u16_at(entry, fixed);
             if extended & !(INTENT_TO_ADD | SKIP_WORKTREE) != 0 {
-                return Err(Unsupported("an entry's flags"));
+                return Err(Unsupported);
             }
             head += 2;
         }

@@ -127,7 +127,7 @@ impl Repository {
                 Err(CompareError::Index(IndexError::Io(source))) => {
                     return Err(self.unreadable_index(source));
                 }
-                Err(CompareError::Index(IndexError::Unsupported(_))) => {}
+                Err(CompareError::Index(IndexError::Unsupported)) => {}
             }
         }
         trees

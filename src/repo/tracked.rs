@@ -87,7 +87,7 @@ impl Repository {
             Ok(()) => return Ok(tracked),
             Err(IndexError::Damaged(reason)) => return Err(self.damaged_index(reason)),
             Err(IndexError::Io(source)) => return Err(self.unreadable_index(source)),
-            Err(IndexError::Unsupported(_)) => {}
+            Err(IndexError::Unsupported) => {}
         }
         let out = self
             .git
