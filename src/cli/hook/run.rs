@@ -142,6 +142,7 @@ impl Run {
             HookType::CommitMsg => self.message(&scan)?,
             HookType::PrePush => self.push(&scan, &open()?, lines)?,
             HookType::PreReceive => {
+                scan.heed_no_markers();
                 let updates = hooks::parse_pre_receive(lines)?;
                 let repository = open()?;
                 let (_, tips) = names_and_tips(&scan, &updates)?;
