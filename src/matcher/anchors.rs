@@ -105,3 +105,18 @@ impl Anchors {
         self.literals.iter().map(|l| &**l)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matcher::Matcher;
+    use crate::rules::Rules;
+
+    /// Else everything is still found, several times slower.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[test]
+    fn the_built_in_rules_are_searched_by_the_packed_search() {
+        let matcher = Matcher::new(&Rules::built_in(), None);
+        assert!(matches!(matcher.anchors.engine, Engine::Packed(_)));
+    }
+}

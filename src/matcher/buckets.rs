@@ -12,8 +12,12 @@ const BUCKETS: usize = 8;
 /// How many bytes of a literal the search looks at.
 const TESTED: usize = 4;
 
-/// How often two halves of a byte occur together, in parts of all bytes.
-type Frequencies = [[f32; 16]; 16];
+/// The search takes so many literals and no more, those that fill rows among them.
+const MOST_ROWS: usize = 128 / BUCKETS;
+
+/// How often bytes occur, in parts of all bytes: for each high half, and each set of low halves
+/// below 8 and each from 8 on, how often one of the set stands with it.
+type Frequencies = [[[f32; 256]; 2]; 16];
 
 /// A guess at what is searched most: programs, logs and their numbers. Only ratios matter.
 fn frequencies() -> Frequencies {
@@ -33,11 +37,14 @@ fn frequencies() -> Frequencies {
     }
     weights[0] = 2.0;
     let total: f32 = weights.iter().sum();
-    let mut halves = [[0.0; 16]; 16];
-    for (byte, weight) in weights.iter().enumerate() {
-        halves[byte >> 4][byte & 15] = weight / total;
+    let mut frequencies = [[[0.0; 256]; 2]; 16];
+    for (n, sums) in frequencies.iter_mut().flatten().enumerate() {
+        for set in 1..sums.len() {
+            let first = set.trailing_zeros() as usize;
+            sums[set] = sums[set & (set - 1)] + weights[8 * n + first] / total;
+        }
     }
-    halves
+    frequencies
 }
 
 /// What a bucket lets through.
@@ -45,32 +52,41 @@ fn frequencies() -> Frequencies {
 struct Bucket {
     /// For each tested byte, a bit for each low and each high half.
     halves: [(u16, u16); TESTED],
+    literals: usize,
 }
 
 impl Bucket {
-    fn of<'l>(literals: impl Iterator<Item = &'l Vec<u8>>) -> Self {
-        let mut bucket = Self::default();
-        literals.for_each(|literal| bucket.add(literal));
-        bucket
-    }
-
     fn add(&mut self, literal: &[u8]) {
         for (halves, byte) in self.halves.iter_mut().zip(literal) {
             halves.0 |= 1 << (byte & 15);
             halves.1 |= 1 << (byte >> 4);
         }
+        self.literals += 1;
+    }
+
+    fn with(mut self, other: &Self) -> Self {
+        for (mine, theirs) in self.halves.iter_mut().zip(other.halves) {
+            mine.0 |= theirs.0;
+            mine.1 |= theirs.1;
+        }
+        self.literals += other.literals;
+        self
     }
 
     /// Which share of all places it stops the search at.
     fn cost(&self, frequencies: &Frequencies) -> f32 {
+        if self.literals == 0 {
+            return 0.0;
+        }
         let bits = |set: u16| (0..16usize).filter(move |n| set >> n & 1 == 1);
         self.halves
             .iter()
             // A literal shorter than this says nothing about the rest.
             .filter(|(low, _)| *low != 0)
             .map(|(low, high)| -> f32 {
+                let [below, from] = low.to_le_bytes().map(usize::from);
                 bits(*high)
-                    .map(|h| bits(*low).map(|l| frequencies[h][l]).sum::<f32>())
+                    .map(|h| frequencies[h][0][below] + frequencies[h][1][from])
                     .sum()
             })
             .product()
@@ -84,24 +100,34 @@ impl Bucket {
 pub(super) fn order(literals: &[Vec<u8>]) -> Vec<usize> {
     let frequencies = frequencies();
     let units = units(literals);
-    let cost = |members: &[usize]| match members {
-        [] => 0.0,
-        some => Bucket::of(some.iter().flat_map(|u| &units[*u]).map(|l| &literals[*l]))
-            .cost(&frequencies),
-    };
-    let mut buckets: Vec<Vec<usize>> = vec![Vec::new(); BUCKETS];
-    let harm = |bucket: &[usize], unit: usize| {
-        let with: Vec<usize> = bucket.iter().copied().chain([unit]).collect();
-        cost(&with) - cost(bucket)
+    let alone: Vec<Bucket> = units
+        .iter()
+        .map(|unit| {
+            let mut bucket = Bucket::default();
+            unit.iter().for_each(|l| bucket.add(&literals[*l]));
+            bucket
+        })
+        .collect();
+    let all = |members: &[usize]| {
+        let empty = Bucket::default();
+        members.iter().fold(empty, |sum, u| sum.with(&alone[*u]))
     };
     let best = |buckets: &[Vec<usize>], unit: usize| {
-        let by_harm =
-            |a: &usize, b: &usize| harm(&buckets[*a], unit).total_cmp(&harm(&buckets[*b], unit));
-        (0..BUCKETS).min_by(by_harm).expect("there are buckets")
+        let harm = |bucket: &Vec<usize>| {
+            let before = all(bucket);
+            let after = before.with(&alone[unit]);
+            let harm = after.cost(&frequencies) - before.cost(&frequencies);
+            (after.literals > MOST_ROWS, harm)
+        };
+        let harms = buckets.iter().map(harm).enumerate();
+        let least = harms.min_by(|(_, a), (_, b)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        least.expect("there are buckets").0
     };
+    let mut buckets: Vec<Vec<usize>> = vec![Vec::new(); BUCKETS];
     // What stops the search most often chooses first.
+    let costs: Vec<f32> = alone.iter().map(|unit| unit.cost(&frequencies)).collect();
     let mut waiting: Vec<usize> = (0..units.len()).collect();
-    waiting.sort_by(|a, b| cost(&[*b]).total_cmp(&cost(&[*a])));
+    waiting.sort_by(|a, b| costs[*b].total_cmp(&costs[*a]));
     for unit in &waiting {
         let bucket = best(&buckets, *unit);
         buckets[bucket].push(*unit);
@@ -165,6 +191,15 @@ mod tests {
             let kinds: std::collections::BTreeSet<u8> = kinds.collect();
             assert_eq!(kinds.len(), 1, "{kinds:?}");
         }
+    }
+
+    #[test]
+    fn no_bucket_is_fuller_than_the_search_allows() {
+        // All alike in what they stop at, so that they would all go into one bucket.
+        let literals: Vec<Vec<u8>> = (0..64u8)
+            .map(|n| vec![b'a' + n % 8, b'a' + n / 8, b'x', b'y'])
+            .collect();
+        assert!(order(&literals).len() <= BUCKETS * MOST_ROWS);
     }
 
     #[test]

@@ -80,7 +80,8 @@ pub(super) fn compare(
     objects: &mut Objects,
     format: ObjectFormat,
 ) -> Result<Vec<Change>, CompareError> {
-    let cache = index.cache_tree();
+    let cache = index.cache_tree()?;
+    let cache = cache.as_ref();
     if let Some((covered, id)) = cache.and_then(|cache| cache.valid(cache.root()))
         && Some(id) == tree
     {
@@ -92,7 +93,7 @@ pub(super) fn compare(
     }
     let mut walk = Walk {
         cache,
-        entries: index.entries(),
+        entries: index.leaping_entries(),
         more: false,
         prefix: Vec::new(),
         changes: Vec::new(),
@@ -230,14 +231,10 @@ impl<'a> Walk<'_, 'a> {
 
     /// Passes over the entries of an unchanged directory; the prefix is the directory's.
     fn pass(&mut self, covered: usize) -> Result<(), CompareError> {
-        for _ in 1..covered {
-            if !self.entries.advance()? {
-                return Err(IndexError::Damaged("the TREE extension").into());
-            }
-        }
         // The last one stands for all of them, because they are in order.
         if covered > 0 {
-            if !self.entries.path().starts_with(&self.prefix) {
+            let there = self.entries.leap(covered - 1)?;
+            if !there || !self.entries.path().starts_with(&self.prefix) {
                 return Err(IndexError::Damaged("the TREE extension").into());
             }
             self.step()?;

@@ -1,6 +1,7 @@
 //! What a commit of the index would add to its parents.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
 use std::io;
 
 use super::compare::{CompareError, compare};
@@ -91,11 +92,10 @@ impl Repository {
         Ok(parents)
     }
 
-    /// The index file; `None` if there is none (nothing was ever added).
-    pub(super) fn index_bytes(&self) -> Result<Option<Vec<u8>>, RepoError> {
-        let path = &self.index_file;
-        match std::fs::read(path) {
-            Ok(bytes) => Ok(Some(bytes)),
+    /// The index file, opened; `None` if there is none (nothing was ever added).
+    pub(super) fn open_index(&self) -> Result<Option<File>, RepoError> {
+        match File::open(&self.index_file) {
+            Ok(file) => Ok(Some(file)),
             // One that GIT_INDEX_FILE names must be there, or it was misread.
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound
@@ -103,10 +103,7 @@ impl Repository {
             {
                 Ok(None)
             }
-            Err(source) => Err(RepoError::Io {
-                path: path.clone(),
-                source,
-            }),
+            Err(source) => Err(self.unreadable_index(source)),
         }
     }
 
@@ -119,15 +116,18 @@ impl Repository {
         let empty = [self.format.empty_tree()];
         let trees = if trees.is_empty() { &empty } else { trees };
         // No index file is an empty index.
-        if let Some(bytes) = self.index_bytes()? {
-            match self.compare_all(&bytes, trees, objects) {
+        if let Some(file) = self.open_index()? {
+            match self.compare_all(&file, trees, objects) {
                 Ok(changes) => return Ok(changes),
                 Err(CompareError::Repo(error)) => return Err(error),
                 // git would read on behind the end of a damaged one, and report less.
                 Err(CompareError::Index(IndexError::Damaged(reason))) => {
                     return Err(self.damaged_index(reason));
                 }
-                Err(CompareError::Index(IndexError::Unsupported(_))) => {}
+                Err(CompareError::Index(IndexError::Io(source))) => {
+                    return Err(self.unreadable_index(source));
+                }
+                Err(CompareError::Index(IndexError::Unsupported)) => {}
             }
         }
         trees
@@ -138,13 +138,20 @@ impl Repository {
 
     fn compare_all(
         &self,
-        bytes: &[u8],
+        file: &File,
         trees: &[ObjectId],
         objects: &mut Objects,
     ) -> Result<Vec<Vec<Change>>, CompareError> {
-        let index = Index::parse(bytes, self.format)?;
+        let index = Index::read(file, self.format)?;
         let against = |tree: &ObjectId| compare(&index, Some(*tree), objects, self.format);
         trees.iter().map(against).collect()
+    }
+
+    pub(super) fn unreadable_index(&self, source: io::Error) -> RepoError {
+        RepoError::Io {
+            path: self.index_file.clone(),
+            source,
+        }
     }
 
     pub(super) fn damaged_index(&self, reason: &str) -> RepoError {

@@ -1,5 +1,7 @@
 //! The paths that git tracks, for the walk over a working tree.
 
+use std::fs::File;
+
 use super::index::{Index, IndexError};
 use super::{RepoError, Repository};
 
@@ -78,13 +80,14 @@ impl Repository {
     /// If there is an index that neither we nor git can read.
     pub fn tracked(&self) -> Result<Tracked, RepoError> {
         let mut tracked = Tracked::default();
-        let Some(bytes) = self.index_bytes()? else {
+        let Some(file) = self.open_index()? else {
             return Ok(tracked);
         };
-        match collect(&bytes, self, &mut tracked) {
+        match collect(&file, self, &mut tracked) {
             Ok(()) => return Ok(tracked),
             Err(IndexError::Damaged(reason)) => return Err(self.damaged_index(reason)),
-            Err(IndexError::Unsupported(_)) => {}
+            Err(IndexError::Io(source)) => return Err(self.unreadable_index(source)),
+            Err(IndexError::Unsupported) => {}
         }
         let out = self
             .git
@@ -99,8 +102,8 @@ impl Repository {
     }
 }
 
-fn collect(bytes: &[u8], repository: &Repository, tracked: &mut Tracked) -> Result<(), IndexError> {
-    let index = Index::parse(bytes, repository.format)?;
+fn collect(file: &File, repository: &Repository, tracked: &mut Tracked) -> Result<(), IndexError> {
+    let index = Index::read(file, repository.format)?;
     let mut entries = index.entries();
     while entries.advance()? {
         tracked.push(entries.path());
