@@ -35,6 +35,9 @@ pub enum Excluded {
     Ignored,
     /// Inside a repository's object database: `skewer history` reads those.
     GitObjects,
+    /// A compressed archive or file: its bytes are searched as they are, what is packed in it is
+    /// not.
+    Packed,
     /// A symbolic link: its target is read where it lies, if it lies in the scanned tree.
     SymbolicLink,
     /// A device, socket or named pipe.
@@ -51,6 +54,7 @@ impl Excluded {
         match self {
             Self::Ignored => "ignored",
             Self::GitObjects => "git_objects",
+            Self::Packed => "packed",
             Self::SymbolicLink => "symbolic_link",
             Self::SpecialFile => "special_file",
             Self::Glob => "glob",
@@ -63,6 +67,7 @@ impl Excluded {
         match self {
             Self::Ignored => "ignored by git (read them with --no-ignore)",
             Self::GitObjects => "in git's object database",
+            Self::Packed => "compressed, searched as they are but not unpacked",
             Self::SymbolicLink => "symbolic links (targets are read where they lie)",
             Self::SpecialFile => "devices, sockets or pipes",
             Self::Glob => "excluded by your globs",

@@ -78,7 +78,7 @@ pub(crate) fn check(data: &[u8]) {
         left: &blob,
         sizes: control.iter().cycle(),
     };
-    let (read, result) = examine::stream(
+    let seen = examine::stream(
         &MATCHER,
         reader,
         &mut Buffers::default(),
@@ -92,7 +92,7 @@ pub(crate) fn check(data: &[u8]) {
             ));
         },
     );
-    result.expect("the reader never fails");
-    assert_eq!(read, blob.len() as u64);
+    seen.result.expect("the reader never fails");
+    assert_eq!(seen.bytes, blob.len() as u64);
     assert_eq!(whole, streamed);
 }

@@ -1,8 +1,9 @@
 //! `skewer scan`: files, directories and streams.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 
@@ -54,10 +55,10 @@ impl Scan {
         reporting.with_progress(&run.progress, || {
             run.paths(self.paths.iter().filter(|path| !is_stream(path)));
             if live {
-                run.stream("(standard input)", standard_input());
+                run.stream("(standard input)", standard_input(&stop));
             }
             match &self.files_from {
-                Some(list) => files_from(&run, list),
+                Some(list) => files_from(&run, list, &stop),
                 None => Ok(()),
             }
         })?;
@@ -92,9 +93,9 @@ pub(super) fn all_there<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> anyhow:
 }
 
 /// Scans the files of a list. One that is gone meanwhile is a failure, and the rest is read.
-fn files_from(run: &Run<'_>, list: &Path) -> anyhow::Result<()> {
-    let mut list: Box<dyn BufRead> = match list == Path::new("-") {
-        true => Box::new(BufReader::new(standard_input())),
+fn files_from(run: &Run<'_>, list: &Path, stop: &AtomicBool) -> anyhow::Result<()> {
+    let mut list: Box<dyn BufRead + '_> = match list == Path::new("-") {
+        true => Box::new(BufReader::new(standard_input(stop))),
         false => Box::new(BufReader::new(
             File::open(list)
                 .with_context(|| format!("can't read the list {}", list.display()))
@@ -127,9 +128,41 @@ fn files_from(run: &Run<'_>, list: &Path) -> anyhow::Result<()> {
 }
 
 /// Standard input, through as large a pipe as the system grants: at 64 KiB, two programs spend
-/// their time waking each other.
-fn standard_input() -> io::StdinLock<'static> {
+/// their time waking each other. It ends when the run is to stop, even if nothing comes.
+fn standard_input(stop: &AtomicBool) -> impl Read + '_ {
     #[cfg(target_os = "linux")]
     let _ = rustix::pipe::fcntl_setpipe_size(io::stdin(), 1 << 20);
-    io::stdin().lock()
+    Waiting {
+        stop,
+        input: io::stdin().lock(),
+    }
+}
+
+struct Waiting<'a> {
+    stop: &'a AtomicBool,
+    input: io::StdinLock<'static>,
+}
+
+impl Read for Waiting<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        #[cfg(unix)]
+        loop {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(0);
+            }
+            let mut fds = [PollFd::new(&self.input, PollFlags::IN)];
+            let often = Timespec {
+                tv_sec: 0,
+                tv_nsec: 100_000_000,
+            };
+            match poll(&mut fds, Some(&often)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                // What is wrong with it, reading will tell.
+                _ => break,
+            }
+        }
+        let _ = self.stop;
+        self.input.read(to)
+    }
 }

@@ -1,6 +1,7 @@
 //! One blob, whatever it is: drives the matcher over it in bounded memory, and makes of each hit a
 //! place with its line and a context that may be shown.
 
+mod packed;
 mod segments;
 mod slider;
 
@@ -48,18 +49,25 @@ pub fn bytes(matcher: &Matcher, bytes: &[u8], found: &mut dyn FnMut(Found)) {
     slider::search_whole(matcher, bytes, found);
 }
 
+/// What an examination read.
+pub struct Seen {
+    /// How many bytes.
+    pub bytes: u64,
+    /// Whether they are a compressed archive or file, of which only the outside was searched.
+    pub packed: bool,
+    /// What went wrong, after all that came before was searched.
+    pub result: io::Result<()>,
+}
+
 /// Searches a stream in bounded memory, however long it or its lines are; what is found is handed
-/// on as soon as it is certain. Returns how many bytes there were. `go_on` is asked between blocks.
-///
-/// # Errors
-/// What the reader says, after all that came before was searched.
+/// on as soon as it is certain. `go_on` is asked between blocks.
 pub fn stream(
     matcher: &Matcher,
     mut reader: impl Read,
     buffers: &mut Buffers,
     go_on: &dyn Fn() -> bool,
     found: &mut dyn FnMut(Found),
-) -> (u64, io::Result<()>) {
+) -> Seen {
     let mut slider = Slider::new(matcher, buffers);
     let result = loop {
         if !go_on() {
@@ -72,45 +80,45 @@ pub fn stream(
             Err(error) => break Err(error),
         }
     };
-    (slider.finish(found), result)
+    let packed = slider.is_packed();
+    Seen {
+        bytes: slider.finish(found),
+        packed,
+        result,
+    }
 }
 
-/// Searches an open file: in one go, or, if it is large, in segments on all cores.
-///
-/// # Errors
-/// What the system says, after all that came before was searched; and a file that shrank while it
-/// was read, since what it held is gone unread.
+/// Searches an open file: in one go, or, if it is large, in segments on all cores. A file that
+/// shrank meanwhile is an error, since what it held is gone unread.
 pub fn file(
     matcher: &Matcher,
     file: &File,
     buffers: &mut Buffers,
     go_on: &(dyn Fn() -> bool + Sync),
     found: &mut dyn FnMut(Found),
-) -> (u64, io::Result<()>) {
+) -> Seen {
     let about = match file.metadata() {
         Ok(about) => about,
-        Err(error) => return (0, Err(error)),
+        Err(error) => {
+            return Seen {
+                bytes: 0,
+                packed: false,
+                result: Err(error),
+            };
+        }
     };
     // Files of /proc and the like say 0 and hold something.
     let size = if about.is_file() { about.len() } else { 0 };
-    let (read, result) = if size >= LARGE {
+    let mut seen = if size >= LARGE {
         segments::large_file(matcher, file, size, go_on, found)
     } else {
-        let reader = Sized {
-            file,
-            left: (size > 0).then_some(size),
-        };
-        stream(matcher, reader, buffers, go_on, found)
+        let left = (size > 0).then_some(size);
+        stream(matcher, Sized { file, left }, buffers, go_on, found)
     };
-    let shrank = result.is_ok() && read < size && go_on();
-    (
-        read,
-        if shrank {
-            Err(io::Error::other("it shrank while it was read"))
-        } else {
-            result
-        },
-    )
+    if seen.result.is_ok() && seen.bytes < size && go_on() {
+        seen.result = Err(io::Error::other("it shrank while it was read"));
+    }
+    seen
 }
 
 /// A file whose size is known needs no last read to see that it ends.

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use rayon::prelude::*;
 
 use super::slider::{Lines, Slider};
-use super::{Buffers, Found};
+use super::{Buffers, Found, Seen};
 use crate::matcher::{Matcher, REACH};
 
 /// How much one segment covers.
@@ -16,20 +16,21 @@ const SEGMENT: u64 = 4 << 20;
 /// How many segments are searched before their findings are handed on: bounds what waits.
 const ROUND: u64 = 64;
 
-/// Searches a file of known size on all cores. Returns how many bytes were read: fewer than `size`
-/// if the file shrank meanwhile. What was appended meanwhile is read as well.
-///
-/// # Errors
-/// What the system said; what was found until then was handed on.
+/// Searches a file of known size on all cores. Fewer bytes than `size` are read if it shrank
+/// meanwhile; what was appended is read as well.
 pub(super) fn large_file(
     matcher: &Matcher,
     file: &File,
     size: u64,
     go_on: &(dyn Fn() -> bool + Sync),
     found: &mut dyn FnMut(Found),
-) -> (u64, io::Result<()>) {
+) -> Seen {
     let mut lines = Lines::FIRST;
-    let mut read = 0;
+    let mut all = Seen {
+        bytes: 0,
+        packed: false,
+        result: Ok(()),
+    };
     let count = size.div_ceil(SEGMENT);
     for round in (0..count).step_by(ROUND as usize) {
         let segments: Vec<Segment> = (round..count.min(round + ROUND))
@@ -54,22 +55,25 @@ pub(super) fn large_file(
             }
             lines.before += segment.lines.before;
             lines.start = segment.lines.start.or(lines.start);
-            read += segment.read;
-            if let Err(error) = segment.result {
-                return (read, Err(error));
+            all.bytes += segment.read;
+            all.packed |= segment.packed;
+            all.result = segment.result;
+            if all.result.is_err() {
+                return all;
             }
         }
         if !go_on() {
             break;
         }
     }
-    (read, Ok(()))
+    all
 }
 
 struct Segment {
     found: Vec<Found>,
     lines: Lines,
     read: u64,
+    packed: bool,
     result: io::Result<()>,
 }
 
@@ -102,6 +106,7 @@ fn segment(
                 start: None,
             },
             read: 0,
+            packed: false,
             result,
         };
     }
@@ -125,11 +130,11 @@ fn segment(
     };
     // Whatever stands within reach of the segment's last anchor has been read, or the file ends.
     slider.search_before(end, true, &mut |one| found.push(one));
-    let read = slider.end().min(end) - start;
     Segment {
         found,
+        read: slider.end().min(end) - start,
+        packed: slider.is_packed(),
         lines: slider.into_lines(end),
-        read,
         result,
     }
 }
@@ -187,16 +192,27 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&blob).unwrap();
         let mut seen = Vec::new();
-        let (read, result) = large_file(matcher, &file, blob.len() as u64, &|| true, &mut |f| {
+        let about = large_file(matcher, &file, blob.len() as u64, &|| true, &mut |f| {
             seen.push((f.offset, f.line, f.column, f.hit.fingerprint));
         });
-        result.unwrap();
-        assert_eq!(read, blob.len() as u64);
+        about.result.unwrap();
+        assert_eq!(about.bytes, blob.len() as u64);
         let mut whole = Vec::new();
         super::super::bytes(matcher, &blob, &mut |f| {
             whole.push((f.offset, f.line, f.column, f.hit.fingerprint))
         });
         assert_eq!(whole.len(), 9);
         assert_eq!(seen, whole);
+    }
+
+    #[test]
+    fn a_file_that_is_shorter_than_it_was_ends_where_it_ends() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![b'x'; 3 * SEGMENT as usize / 2])
+            .unwrap();
+        let matcher = Matcher::shared();
+        let about = large_file(matcher, &file, 5 * SEGMENT, &|| true, &mut |_| {});
+        about.result.unwrap();
+        assert_eq!(about.bytes, 3 * SEGMENT / 2);
     }
 }

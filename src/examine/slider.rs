@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 
+use super::packed::{HEAD, is_packed};
 use super::{Buffers, Found, LINE_WITHIN};
 use crate::matcher::{Hit, Matcher, REACH, Recent, Text};
 
@@ -23,6 +24,7 @@ pub(super) struct Slider<'a> {
     from: usize,
     lines: Lines,
     recent: Recent,
+    packed: bool,
 }
 
 /// Where lines begin, counted up to a place in the blob.
@@ -83,6 +85,7 @@ impl<'a> Slider<'a> {
             from: behind.len(),
             lines,
             recent: Recent::default(),
+            packed: false,
         }
     }
 
@@ -97,8 +100,17 @@ impl<'a> Slider<'a> {
             self.base += drop as u64;
         }
         let read = reader.read(&mut self.buffer[self.filled..])?;
+        let had = self.base + self.filled as u64;
         self.filled += read;
+        if had < HEAD as u64 {
+            self.packed = self.base == 0 && is_packed(&self.buffer[..self.filled]);
+        }
         Ok(read)
+    }
+
+    /// Whether what was read began like a compressed file.
+    pub(super) fn is_packed(&self) -> bool {
+        self.packed
     }
 
     /// Searches what is at hand and not settled.
@@ -277,9 +289,9 @@ mod tests {
             let streamed = places(|out| {
                 let mut buffers = Buffers::default();
                 let pieces = Pieces(&blob, sizes.clone(), 0);
-                let (n, result) = super::super::stream(matcher, pieces, &mut buffers, &|| true, out);
-                assert_eq!(n, blob.len() as u64);
-                result.unwrap();
+                let seen = super::super::stream(matcher, pieces, &mut buffers, &|| true, out);
+                assert_eq!(seen.bytes, blob.len() as u64);
+                seen.result.unwrap();
             });
             prop_assert_eq!(whole, streamed);
         }

@@ -117,7 +117,7 @@ fn replace(
 
 /// Words that look random: long, of letters and digits, with entropy.
 fn random_words(line: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
-    let is_word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+' | b'=');
+    let is_word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+');
     let mut from = 0;
     std::iter::from_fn(move || {
         loop {

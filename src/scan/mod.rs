@@ -4,14 +4,14 @@
 mod objects;
 mod paths;
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::config::Globs;
-use crate::coverage::{Coverage, Failure};
-use crate::examine::{self, Buffers, Found};
+use crate::coverage::{Coverage, Excluded, Failure};
+use crate::examine::{self, Buffers, Found, Seen};
 use crate::finding::{Finding, Location, Place, ShownPath, Status};
 use crate::matcher::Matcher;
 use crate::secret::Masked;
@@ -147,16 +147,19 @@ impl<'a> Scan<'a> {
     fn read(
         &self,
         place: &dyn Fn() -> Place,
-        examine: impl FnOnce(&mut Buffers, &mut dyn FnMut(Found)) -> (u64, io::Result<()>),
+        examine: impl FnOnce(&mut Buffers, &mut dyn FnMut(Found)) -> Seen,
     ) {
         let mut buffers = lock(&self.buffers).pop().unwrap_or_default();
         let mut shown = None;
-        let (bytes, result) = examine(&mut buffers, &mut |found| {
+        let seen = examine(&mut buffers, &mut |found| {
             self.found(found, shown.get_or_insert_with(place));
         });
         lock(&self.buffers).push(buffers);
-        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
-        match result {
+        self.progress.bytes.fetch_add(seen.bytes, Ordering::Relaxed);
+        if seen.packed {
+            lock(&self.coverage).exclude(Excluded::Packed, seen.bytes);
+        }
+        match seen.result {
             Ok(()) => {
                 self.progress.items.fetch_add(1, Ordering::Relaxed);
             }
