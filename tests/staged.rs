@@ -5,8 +5,9 @@
 mod git;
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
+use std::process::Stdio;
 
 use git::Scratch;
 use proptest::prelude::*;
@@ -179,6 +180,59 @@ fn versions_and_forms_of_the_index() {
     assert_eq!(staged(split.root()).blobs.len(), 5);
     let tracked = open(split.root()).tracked().unwrap();
     assert!(tracked.contains(b"after") && tracked.any_below(b"d0/new"));
+}
+
+/// Adds paths to the index without files behind them.
+fn add_entries(scratch: &Scratch, id: &str, paths: &[String]) {
+    let mut command = scratch.command(&["update-index", "-z", "--index-info"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let lines: String = paths
+        .iter()
+        .map(|path| format!("100644 {id}\t{path}\0"))
+        .collect();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(lines.as_bytes()).unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+/// The index is read through a small window, and most of an unchanged directory is leapt over.
+#[test]
+fn an_index_larger_than_what_is_read_of_it_at_once() {
+    for version in ["2", "3", "4"] {
+        let scratch = Scratch::new(&[]);
+        scratch.add("one", "one\n");
+        scratch.add("two", "two\n");
+        let [one, two] = ["one", "two"].map(|n| scratch.line(&["rev-parse", &format!(":{n}")]));
+        let sizes = [1, 2, 62, 63, 64, 65, 127, 128, 129, 500, 1, 40, 300, 3];
+        let path = |d: usize, f: usize| format!("dir{d:02}/sub{}/file-{f:05}.txt", f % 2);
+        let mut all: Vec<String> = Vec::new();
+        for (d, size) in sizes.into_iter().enumerate() {
+            all.extend((0..size).map(|f| path(d, f)));
+        }
+        let long = |length: usize| vec!["x".repeat(200); length / 201 + 1].join("/");
+        all.extend(
+            [300, 1500, 9000, 90_000].map(|length| format!("dir05/{length}/{}", long(length))),
+        );
+        add_entries(&scratch, &one, &all);
+        scratch.commit("start");
+        scratch.git(&["update-index", "--index-version", version]);
+        let untouched = staged(scratch.root());
+        assert!(untouched.blobs.is_empty() && untouched.before.is_empty());
+        let mut changed = [(2, 61), (4, 0), (8, 128), (9, 250), (12, 299), (13, 1)]
+            .map(|(d, f)| path(d, f))
+            .to_vec();
+        changed.push("dir07/new".to_owned());
+        add_entries(&scratch, &two, &changed);
+        scratch.git(&["update-index", "--force-remove", &path(6, 5)]);
+        assert_as_git(&scratch);
+        assert_eq!(staged(scratch.root()).blobs.len(), changed.len());
+        let tracked = open(scratch.root()).tracked().unwrap();
+        assert_eq!(tracked.len(), all.len() + 2);
+        let listed = scratch.git(&["ls-files", "-z"]);
+        let listed = listed.split(|b| *b == 0).filter(|path| !path.is_empty());
+        assert!(listed.eq(tracked.iter()));
+    }
 }
 
 #[test]

@@ -97,7 +97,12 @@ impl Anchors {
 
     /// All ids, as the search prefers them: of several literals at one place the first is found.
     pub fn ids(&self) -> impl Iterator<Item = AnchorId> {
-        self.ids.iter().copied()
+        let is_first = |(n, id): &(usize, &AnchorId)| !self.ids[..*n].contains(id);
+        self.ids
+            .iter()
+            .enumerate()
+            .filter(is_first)
+            .map(|(_, id)| *id)
     }
 
     /// The literals, in the order of their ids.

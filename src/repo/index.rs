@@ -181,6 +181,7 @@ impl<'a> Index<'a> {
             start: 0,
             name: 0..0,
             rebuilt: Vec::new(),
+            mode: 0,
             flags: 0,
             extended: 0,
         }
@@ -209,6 +210,7 @@ pub(super) struct Entries<'a> {
     name: Range<usize>,
     /// This entry's name, from version 4 on: a suffix put on the name before.
     rebuilt: Vec<u8>,
+    mode: u32,
     flags: u16,
     extended: u16,
 }
@@ -246,7 +248,7 @@ impl Entries<'_> {
         if !in_order {
             return Err(Damaged("entries are out of order"));
         }
-        if self.mode() & 0o170_000 == MODE_DIRECTORY {
+        if self.mode & 0o170_000 == MODE_DIRECTORY {
             return Err(Unsupported);
         }
         self.left -= 1;
@@ -316,6 +318,7 @@ impl Entries<'_> {
         if entry.len() < fixed + 2 {
             return Ok(None);
         }
+        let mode = u32_at(entry, MODE_AT);
         let flags = u16_at(entry, STAT + self.hash);
         let mut head = fixed;
         let mut extended = 0;
@@ -336,6 +339,7 @@ impl Entries<'_> {
             self.prefixed_name(head, named)?
         };
         if order.is_some() {
+            self.mode = mode;
             self.flags = flags;
             self.extended = extended;
         }
@@ -410,7 +414,7 @@ impl Entries<'_> {
     }
 
     pub(super) fn mode(&self) -> u32 {
-        u32_at(&self.buffer, self.start + MODE_AT)
+        self.mode
     }
 
     pub(super) fn id(&self) -> ObjectId {
@@ -440,9 +444,9 @@ fn read_at(mut file: &File, at: u64, into: &mut [u8]) -> Result<()> {
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+    u32::from_be_bytes(*bytes[at..].first_chunk().expect("checked to be there"))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+    u16::from_be_bytes(*bytes[at..].first_chunk().expect("checked to be there"))
 }

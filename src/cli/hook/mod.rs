@@ -2,6 +2,7 @@
 
 mod run;
 
+use std::cell::LazyCell;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -63,7 +64,8 @@ pub(super) struct Choice {
 
 impl Hook {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let matcher = Matcher::new(&Rules::built_in(), None);
+        // Only for what goes wrong: a hook that checks has the user's rules too.
+        let matcher: LazyCell<Matcher> = LazyCell::new(|| Matcher::new(&Rules::built_in(), None));
         let done = match self {
             Self::Install(choice) => choice.install(context),
             Self::Uninstall(choice) => choice.uninstall(context),

@@ -1,5 +1,6 @@
 //! `skewer hook run TYPE`: what a shim becomes.
 
+use std::cell::LazyCell;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -51,7 +52,11 @@ fn variable(name: &str) -> Option<OsString> {
 }
 
 impl Run {
-    pub(crate) fn run(self, context: &Context, matcher: &Matcher) -> anyhow::Result<Exit> {
+    pub(crate) fn run(
+        self,
+        context: &Context,
+        matcher: &LazyCell<Matcher>,
+    ) -> anyhow::Result<Exit> {
         let lines = match self.hook.reads_input() {
             true => Some(hooks::read_input(io::stdin().lock())?),
             false => None,
@@ -87,7 +92,7 @@ impl Run {
     }
 
     /// Whether the developer asked to be let through, and that is on record.
-    fn skip(&self, context: &Context, matcher: &Matcher) -> anyhow::Result<bool> {
+    fn skip(&self, context: &Context, matcher: &LazyCell<Matcher>) -> anyhow::Result<bool> {
         let value = std::env::var_os("SKEWER_SKIP");
         if !self.hook.can_be_skipped() {
             if value.is_some() && !context.quiet {
