@@ -61,29 +61,12 @@ fn log() -> Vec<u8> {
     })
 }
 
-/// Indented words and punctuation, as programs have them.
+/// Indented words and punctuation, as programs have them. None of the words holds an anchor: the
+/// Linux sources have one in 300,000 bytes.
 fn source() -> Vec<u8> {
     const WORDS: &[&str] = &[
-        "static",
-        "int",
-        "return",
-        "struct",
-        "device",
-        "if",
-        "unsigned",
-        "long",
-        "task",
-        "risk",
-        "const",
-        "char",
-        "request",
-        "session",
-        "week_days",
-        "key",
-        "token",
-        "value",
-        "NULL",
-        "0x1f",
+        "static", "int", "return", "struct", "device", "if", "unsigned", "long", "task", "risk",
+        "const", "char", "request", "session", "weekday", "key", "token", "value", "NULL", "0x1f",
     ];
     const BETWEEN: &[&str] = &[
         " ", " ", "_", "->", "(", ")", ", ", " = ", " * ", ";\n\t", "\n\n", " {\n\t\t",
