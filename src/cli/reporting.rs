@@ -256,7 +256,13 @@ impl Reporting<'_> {
             Exit::Found | Exit::Incomplete if self.flags.exit_zero => Exit::Nothing,
             exit => exit,
         };
-        if broken.is_none() {
+        // Asked to be quiet, and nothing to say.
+        let silent = self.context.quiet
+            && self.flags.format == "text"
+            && !counts
+            && coverage.is_complete()
+            && suppressions.expired.is_empty();
+        if broken.is_none() && !silent {
             let run = Run {
                 findings,
                 coverage,

@@ -59,6 +59,8 @@ pub struct Scan<'a> {
     findings: Mutex<Vec<Finding>>,
     /// Whether the observer waits, since a finding's status is not certain yet.
     holds_back: AtomicBool,
+    /// Whether markers in lines excuse nothing.
+    heeds_no_markers: AtomicBool,
     coverage: Mutex<Coverage>,
     buffers: Mutex<Vec<Buffers>>,
 }
@@ -93,6 +95,7 @@ impl<'a> Scan<'a> {
             progress: Progress::default(),
             findings: Mutex::default(),
             holds_back: AtomicBool::new(false),
+            heeds_no_markers: AtomicBool::new(false),
             coverage: Mutex::default(),
             buffers: Mutex::default(),
         }
@@ -187,10 +190,11 @@ impl<'a> Scan<'a> {
             context,
             raw_line,
         } = found;
+        let line_here = (!self.heeds_no_markers.load(Ordering::Relaxed)).then_some(&raw_line[..]);
         let suppressed = self
             .settings
             .suppress
-            .judge(place, hit.fingerprint, Some(&raw_line));
+            .judge(place, hit.fingerprint, line_here);
         let finding = Finding {
             rule: hit.rule,
             fingerprint: hit.fingerprint,

@@ -70,6 +70,11 @@ impl Scan<'_> {
         Ok(())
     }
 
+    /// From here on no marker excuses its line: whoever pushes to a server wrote the lines.
+    pub fn heed_no_markers(&self) {
+        self.heeds_no_markers.store(true, Ordering::Relaxed);
+    }
+
     /// Searches new objects of a push: contents, names, messages.
     pub fn pushed(&self, repository: &Repository, new: &[NewObject]) {
         let mut objects = repository.objects();

@@ -147,6 +147,7 @@ impl Run {
             HookType::CommitMsg => self.message(&scan)?,
             HookType::PrePush => self.push(&scan, &open()?, lines)?,
             HookType::PreReceive => {
+                scan.heed_no_markers();
                 let updates = hooks::parse_pre_receive(lines)?;
                 let repository = open()?;
                 let (_, tips) = names_and_tips(&scan, &updates)?;
@@ -222,6 +223,8 @@ impl Run {
         let exit = match (counts, outcome.coverage.is_complete()) {
             (true, _) => Exit::Found,
             (false, true) => Exit::Nothing,
+            // Whatever the settings say of what can't be read: nobody looked.
+            (false, false) if outcome.coverage.interrupted => Exit::Interrupted,
             (false, false) => loaded.incomplete(),
         };
         let stopped = match self.hook.reads_input() {
