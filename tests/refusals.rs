@@ -1,5 +1,6 @@
 //! Where nobody can know what is staged, the program says so and ends with 2: outside a
 //! repository, in a bare one, in one that a stranger owns.
+#![allow(clippy::unwrap_used)]
 
 #[path = "support/git.rs"]
 #[allow(dead_code)] // shared with other tests
