@@ -118,6 +118,96 @@ pub enum Place {
         /// The blob's id, hexadecimal.
         blob: String,
     },
+    /// An object of git's database.
+    Object(Arc<InHistory>),
+}
+
+/// What keeps a key in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// A branch, or what is checked out.
+    Branch,
+    /// A tag.
+    Tag,
+    /// What is known of another repository's branch.
+    Remote,
+    /// The latest stash.
+    Stash,
+    /// A note.
+    Note,
+    /// Another ref, such as `refs/pull/…`.
+    OtherRef,
+    /// The record of what refs stood for earlier: amended and reset commits, older stashes.
+    Reflog,
+    /// What is staged.
+    Index,
+    /// Nothing: unreachable, until git collects its garbage.
+    Nothing,
+}
+
+impl Kept {
+    /// The words used in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Branch => "branch",
+            Self::Tag => "tag",
+            Self::Remote => "remote branch",
+            Self::Stash => "stash",
+            Self::Note => "note",
+            Self::OtherRef => "other ref",
+            Self::Reflog => "reflog",
+            Self::Index => "index",
+            Self::Nothing => "nothing (unreachable)",
+        }
+    }
+}
+
+/// A commit, as far as a report names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommitInfo {
+    /// Its id, hexadecimal.
+    pub id: String,
+    /// Its author's name and address.
+    pub author: Masked,
+    /// When it was written, in seconds since 1970.
+    pub time: i64,
+    /// The first line of its message.
+    pub summary: Masked,
+}
+
+/// Some of several things, and how many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Counted<T> {
+    /// The first ones.
+    pub named: Vec<T>,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// Where in git's database a key is, and what the history says of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InHistory {
+    /// The object, hexadecimal; empty if its pack has no index that would name it.
+    pub object: String,
+    /// What it is: `blob`, `tree`, `commit`, `tag`.
+    pub kind: &'static str,
+    /// Its path in the first commit, if it has one.
+    pub path: Option<ShownPath>,
+    /// The first commit in time that holds the key.
+    pub first: Option<CommitInfo>,
+    /// The commits that hold it.
+    pub commits: Counted<String>,
+    /// Where it stands: in the first commit and in what refs hold now.
+    pub paths: Vec<ShownPath>,
+    /// How many objects hold it.
+    pub objects: u64,
+    /// Refs (and `HEAD`) whose newest content holds it.
+    pub held_by: Counted<Masked>,
+    /// Refs from which a commit that holds it can be reached: a rewrite changes them all.
+    pub reached_from: Counted<Masked>,
+    /// What keeps it.
+    pub kept: Vec<Kept>,
 }
 
 impl Place {
@@ -125,6 +215,7 @@ impl Place {
     pub fn path(&self) -> Option<&ShownPath> {
         match self {
             Self::File(path) | Self::FileName(path) | Self::Staged { path, .. } => Some(path),
+            Self::Object(object) => object.path.as_ref(),
             Self::Stream(_) => None,
         }
     }
@@ -133,6 +224,7 @@ impl Place {
     pub fn masked(&self) -> Masked {
         match self {
             Self::Stream(name) => Masked::vouched(name.as_str()),
+            Self::Object(_) => Masked::vouched(self.to_string()),
             Self::File(path) | Self::FileName(path) | Self::Staged { path, .. } => {
                 path.shown.clone()
             }
@@ -146,6 +238,18 @@ impl fmt::Display for Place {
             Self::File(path) | Self::Staged { path, .. } => path.shown.fmt(f),
             Self::FileName(path) => write!(f, "{} (in the name itself)", path.shown),
             Self::Stream(name) => Masked::vouched(name.as_str()).fmt(f),
+            Self::Object(object) => object.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for InHistory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = |id: &str| id.get(..12).unwrap_or(id).to_owned();
+        match (&self.first, &self.path) {
+            (Some(first), _) if self.kind == "commit" => write!(f, "commit {}", short(&first.id)),
+            (Some(first), Some(path)) => write!(f, "{}:{}", short(&first.id), path.shown),
+            _ => write!(f, "{} {}", self.kind, short(&self.object)),
         }
     }
 }

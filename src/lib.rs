@@ -7,6 +7,7 @@ pub mod config;
 pub mod coverage;
 pub mod examine;
 pub mod finding;
+pub mod history;
 pub mod hooks;
 pub mod matcher;
 pub mod repo;

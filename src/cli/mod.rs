@@ -8,6 +8,7 @@ mod config;
 mod context;
 mod error;
 mod exit;
+mod history;
 mod hook;
 mod man;
 mod reporting;
@@ -39,6 +40,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Scan(scan::Scan),
+    History(history::History),
     Staged(staged::Staged),
     #[command(subcommand)]
     Hook(hook::Hook),
@@ -54,6 +56,7 @@ impl Command {
     fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
             Self::Scan(command) => command.run(context),
+            Self::History(command) => command.run(context),
             Self::Staged(command) => command.run(context),
             Self::Hook(command) => command.run(context),
             Self::Allow(command) => command.run(context),

@@ -8,6 +8,7 @@ mod slider;
 use std::fs::File;
 use std::io::{self, Read};
 
+pub(crate) use self::packed::{HEAD, is_packed};
 use self::slider::Slider;
 use crate::finding::Context;
 use crate::matcher::{Hit, Matcher};

@@ -18,10 +18,10 @@ const BEGINNINGS: &[&[u8]] = &[
 ];
 
 /// As many bytes as are needed to tell.
-pub(super) const HEAD: usize = 21;
+pub(crate) const HEAD: usize = 21;
 
 /// Whether a blob that begins like this is compressed.
-pub(super) fn is_packed(head: &[u8]) -> bool {
+pub(crate) fn is_packed(head: &[u8]) -> bool {
     BEGINNINGS
         .iter()
         .any(|beginning| head.starts_with(beginning))

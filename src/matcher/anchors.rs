@@ -95,6 +95,11 @@ impl Anchors {
         self.longest
     }
 
+    /// All ids, as the search prefers them: of several literals at one place the first is found.
+    pub fn ids(&self) -> impl Iterator<Item = AnchorId> {
+        self.ids.iter().copied()
+    }
+
     /// The literals, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.literals.iter().map(|l| &**l)

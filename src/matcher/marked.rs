@@ -254,6 +254,7 @@ impl Family {
 impl Examiner for Family {
     fn examine(&self, reach: &mut Reach<'_>, at: usize, offset: usize, found: &mut Vec<Candidate>) {
         let Some(marker) = at.checked_sub(offset) else {
+            reach.before(at, offset);
             return;
         };
         let end = marker + self.marker.len();

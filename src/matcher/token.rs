@@ -72,6 +72,7 @@ impl Token {
 impl Examiner for Token {
     fn examine(&self, reach: &mut Reach<'_>, at: usize, offset: usize, found: &mut Vec<Candidate>) {
         let Some(start) = at.checked_sub(offset) else {
+            reach.before(at, offset);
             return;
         };
         let body = start + self.prefix.len();

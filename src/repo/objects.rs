@@ -13,7 +13,7 @@ use super::{ObjectId, RepoError};
 pub const STREAMED_FROM: u64 = 16 << 20;
 
 /// What an object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectKind {
     /// A file's content, or a symbolic link's target.
     Blob,
@@ -26,7 +26,18 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    fn from_name(name: &[u8]) -> Option<Self> {
+    /// git's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Blob => "blob",
+            Self::Tree => "tree",
+            Self::Commit => "commit",
+            Self::Tag => "tag",
+        }
+    }
+
+    /// From git's word for it.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
         match name {
             b"blob" => Some(Self::Blob),
             b"tree" => Some(Self::Tree),

@@ -111,6 +111,7 @@ impl<'a> LocationView<'a> {
             name,
             blob: match &location.place {
                 Place::Staged { blob, .. } => Some(blob),
+                Place::Object(object) => Some(&object.object),
                 _ => None,
             },
             line: inside.then_some(location.line),
@@ -128,6 +129,7 @@ fn place_word(place: &Place) -> &'static str {
         Place::FileName(_) => "file_name",
         Place::Stream(_) => "stream",
         Place::Staged { .. } => "staged",
+        Place::Object(_) => "object",
     }
 }
 

@@ -1,0 +1,211 @@
+//! Delta instructions: which bytes of a version come from its base, and which are new.
+
+use super::damage::Damage;
+
+/// Versions and bases beyond this are not handled as deltas; git makes none over 512 MiB.
+const LARGEST: u64 = u32::MAX as u64 / 2;
+
+/// A stretch of a version, up to where the next one begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// Where it begins in the version.
+    pub(super) at: u32,
+    /// Where its bytes begin: in the base if they are copied, else among the inserted bytes.
+    pub(super) from: u32,
+    /// Whether they are copied.
+    pub(super) copied: bool,
+}
+
+/// A version as a delta says it. Inserts that follow each other are joined, as are copies of
+/// adjoining ranges: where nothing changes there is no border.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delta<'a> {
+    pub(super) segments: &'a [Segment],
+    /// All inserted bytes, in order.
+    pub(super) inserted: &'a [u8],
+    /// The version's length.
+    pub(super) length: u32,
+}
+
+impl<'a> Delta<'a> {
+    /// Where segment `number` ends in the version.
+    pub(super) fn end(&self, number: usize) -> u32 {
+        self.segments
+            .get(number + 1)
+            .map_or(self.length, |next| next.at)
+    }
+
+    /// The segment that holds the byte at `at`, which lies in the version.
+    pub(super) fn segment_at(&self, at: u32) -> usize {
+        self.segments.partition_point(|s| s.at <= at) - 1
+    }
+}
+
+/// Room for one parsed delta, used again and again.
+#[derive(Default)]
+pub(super) struct Parsed {
+    segments: Vec<Segment>,
+    inserted: Vec<u8>,
+    length: u32,
+}
+
+impl Parsed {
+    /// Parses a delta against a base of `base` bytes.
+    pub(super) fn parse(&mut self, delta: &[u8], base: u64) -> Result<(), Damage> {
+        self.segments.clear();
+        self.inserted.clear();
+        let mut rest = delta;
+        let (claimed, length) = (number(&mut rest)?, number(&mut rest)?);
+        if claimed != base || base > LARGEST {
+            return Err(Damage::Delta);
+        }
+        if length > LARGEST {
+            return Err(Damage::TooLarge(length));
+        }
+        let mut at: u64 = 0;
+        // Where the bytes would have to come from to go on with the last segment.
+        let (mut follows, mut copied) = (u64::MAX, false);
+        while let Some((&code, tail)) = rest.split_first() {
+            rest = tail;
+            let (from, size) = if code & 0x80 != 0 {
+                let (from, size) = copy(code, &mut rest)?;
+                if from + size > base {
+                    return Err(Damage::Delta);
+                }
+                (from, size)
+            } else {
+                let size = usize::from(code);
+                if size == 0 || size > rest.len() {
+                    return Err(Damage::Delta);
+                }
+                let from = self.inserted.len() as u64;
+                self.inserted.extend_from_slice(&rest[..size]);
+                rest = &rest[size..];
+                (from, size as u64)
+            };
+            let is_copy = code & 0x80 != 0;
+            if is_copy != copied || from != follows {
+                self.segments.push(Segment {
+                    at: at as u32,
+                    from: from as u32,
+                    copied: is_copy,
+                });
+                copied = is_copy;
+            }
+            follows = from + size;
+            at += size;
+            if at > length {
+                return Err(Damage::Delta);
+            }
+        }
+        if at != length {
+            return Err(Damage::Delta);
+        }
+        self.length = length as u32;
+        Ok(())
+    }
+
+    pub(super) fn view(&self) -> Delta<'_> {
+        Delta {
+            segments: &self.segments,
+            inserted: &self.inserted,
+            length: self.length,
+        }
+    }
+}
+
+/// A size, 7 bits a byte, least significant first.
+fn number(rest: &mut &[u8]) -> Result<u64, Damage> {
+    let (mut value, mut shift) = (0, 0);
+    loop {
+        let (&byte, tail) = rest.split_first().ok_or(Damage::Delta)?;
+        *rest = tail;
+        if shift > 56 {
+            return Err(Damage::Delta);
+        }
+        value |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+}
+
+/// A copy's offset and size: each bit of the code says whether a byte of them follows.
+fn copy(code: u8, rest: &mut &[u8]) -> Result<(u64, u64), Damage> {
+    let mut parts = [0u8; 7];
+    for (bit, part) in parts.iter_mut().enumerate() {
+        if code & (1 << bit) != 0 {
+            let (&byte, tail) = rest.split_first().ok_or(Damage::Delta)?;
+            *rest = tail;
+            *part = byte;
+        }
+    }
+    let [a, b, c, d, x, y, z] = parts;
+    let from = u32::from_le_bytes([a, b, c, d]);
+    let size = u32::from_le_bytes([x, y, z, 0]);
+    Ok((
+        u64::from(from),
+        u64::from(if size == 0 { 0x1_0000 } else { size }),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn adjoining_instructions_become_one_segment() {
+        let mut parsed = Parsed::default();
+        // 10 → 9 bytes: copy 0..4, copy 4..6, insert "a", insert "b", copy 9..10
+        let delta = [10, 9, 0x90, 4, 0x91, 4, 2, 1, b'a', 1, b'b', 0x91, 9, 1];
+        parsed.parse(&delta, 10).unwrap();
+        let view = parsed.view();
+        let segment = |at, from, copied| Segment { at, from, copied };
+        assert_eq!(
+            view.segments,
+            [
+                segment(0, 0, true),
+                segment(6, 0, false),
+                segment(8, 9, true)
+            ]
+        );
+        assert_eq!(
+            (view.inserted, view.end(2), view.segment_at(7)),
+            (&b"ab"[..], 9, 1)
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let mut parsed = Parsed::default();
+        for delta in [
+            &[10, 4, 0x91, 8, 4][..], // beyond the base
+            &[10, 4, 0],              // reserved
+            &[10, 4, 4, b'a'],        // insert cut short
+            &[10, 4, 1, b'a'],        // too short a result
+            &[10, 1, 2, b'a', b'a'],  // too long a result
+            &[9, 1, 1, b'a'],         // another base
+            &[10],
+            &[
+                0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1,
+            ],
+        ] {
+            assert!(parsed.parse(delta, 10).is_err(), "{delta:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn noise_never_panics(delta in proptest::collection::vec(any::<u8>(), 0..80), base in 0u64..300) {
+            let mut parsed = Parsed::default();
+            let mut framed = vec![(base % 128) as u8, 60];
+            framed.extend(delta);
+            if parsed.parse(&framed, base % 128).is_ok() {
+                let view = parsed.view();
+                prop_assert!(view.segments.windows(2).all(|s| s[0].at < s[1].at));
+            }
+        }
+    }
+}

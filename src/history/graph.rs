@@ -1,0 +1,170 @@
+//! The commits of a repository, and what flows along their edges.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+
+use super::damage::Damage;
+use super::forest::Forest;
+use super::loose::Found;
+use super::objects::Objects;
+use super::tree::{self, Commit};
+use super::version::Version;
+use super::walk::{Visit, walk};
+use crate::repo::{ObjectId, ObjectKind as Kind};
+
+/// Nothing but the header of a commit is read here; a merge of a thousand has 50 KB of it.
+const LONGEST_HEADER: u32 = 1 << 20;
+
+/// All commits, ancestors first.
+pub(super) struct Graph {
+    pub(super) commits: Vec<Node>,
+    numbers: HashMap<ObjectId, u32>,
+    /// Parents that are not here: a shallow clone ends there.
+    pub(super) absent: u64,
+}
+
+/// A commit; parents by number.
+pub(super) struct Node {
+    pub(super) id: ObjectId,
+    pub(super) tree: ObjectId,
+    pub(super) time: i64,
+    pub(super) parents: Vec<u32>,
+}
+
+impl Graph {
+    /// Reads all commits.
+    pub(super) fn read(
+        objects: &Objects,
+        loose: &[Found],
+        threads: usize,
+        stop: &AtomicBool,
+    ) -> Self {
+        let mut all: Vec<(ObjectId, Commit)> = Vec::new();
+        for pack in &objects.packs {
+            let forest = Forest::plant(pack, Some(&[Kind::Commit]));
+            let outside = |id: &ObjectId| objects.read(id).ok().flatten();
+            let read = walk(pack, &forest, &Reader, &outside, threads, stop);
+            let read = read.into_iter().flatten();
+            all.extend(read.filter_map(|(entry, commit)| Some((pack.id(entry)?, commit))));
+        }
+        for object in loose.iter().filter(|object| object.kind == Kind::Commit) {
+            if let Ok(Some((_, bytes))) = objects.read(&object.id) {
+                all.extend(tree::commit(&bytes).map(|commit| (object.id, commit)));
+            }
+        }
+        Self::arrange(all)
+    }
+
+    fn arrange(mut all: Vec<(ObjectId, Commit)>) -> Self {
+        all.sort_unstable_by_key(|one| (one.1.time, one.0));
+        all.dedup_by_key(|one| one.0);
+        let mut places = HashMap::with_capacity(all.len());
+        for (place, (id, _)) in all.iter().enumerate() {
+            places.entry(*id).or_insert(place);
+        }
+        // Clocks lie: a commit waits on the stack until its parents are numbered.
+        let mut numbers = HashMap::with_capacity(all.len());
+        let mut commits = Vec::with_capacity(all.len());
+        let mut absent = 0;
+        let mut entered = vec![false; all.len()];
+        for start in 0..all.len() {
+            let mut stack = vec![start];
+            while let Some(&place) = stack.last() {
+                let (id, commit) = &all[place];
+                let first = !std::mem::replace(&mut entered[place], true);
+                let waiting =
+                    |parent: &ObjectId| places.get(parent).copied().filter(|p| !entered[*p]);
+                if first
+                    && commit
+                        .parents
+                        .iter()
+                        .any(|parent| waiting(parent).is_some())
+                {
+                    stack.extend(commit.parents.iter().filter_map(waiting));
+                    continue;
+                }
+                stack.pop();
+                if numbers.contains_key(id) {
+                    continue;
+                }
+                let parents: Vec<u32> = commit
+                    .parents
+                    .iter()
+                    .filter_map(|p| numbers.get(p).copied())
+                    .collect();
+                absent += (commit.parents.len() - parents.len()) as u64;
+                numbers.insert(*id, commits.len() as u32);
+                commits.push(Node {
+                    id: *id,
+                    tree: commit.tree,
+                    time: commit.time,
+                    parents,
+                });
+            }
+        }
+        Self {
+            commits,
+            numbers,
+            absent,
+        }
+    }
+
+    /// The number of a commit.
+    pub(super) fn number(&self, id: &ObjectId) -> Option<u32> {
+        self.numbers.get(id).copied()
+    }
+}
+
+struct Reader;
+
+impl Visit for Reader {
+    type Marks = ();
+    type Local = Vec<(u32, Commit)>;
+
+    fn local(&self) -> Self::Local {
+        Vec::new()
+    }
+
+    fn whole(&self, local: &mut Self::Local, entry: u32, _kind: Kind, bytes: &[u8]) {
+        local.extend(tree::commit(bytes).map(|commit| (entry, commit)));
+    }
+
+    fn delta(&self, local: &mut Self::Local, entry: u32, kind: Kind, version: Version<'_, ()>) {
+        let mut bytes = Vec::new();
+        version.fetch(0..version.delta.length.min(LONGEST_HEADER), &mut bytes);
+        self.whole(local, entry, kind, &bytes);
+    }
+
+    fn borrowed(&self, _local: &mut Self::Local, _kind: Kind, _bytes: &[u8]) {}
+
+    /// The search for keys has reported it.
+    fn damaged(&self, _local: &mut Self::Local, _entry: u32, _damage: Damage) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ancestors_come_first_whatever_the_clocks_say() {
+        let id = |n: u8| ObjectId::from_bytes(&[n; 20]).unwrap();
+        let commit = |time, parents: &[u8]| Commit {
+            tree: id(99),
+            parents: parents.iter().map(|p| id(*p)).collect(),
+            time,
+        };
+        // 4 merges 2 and 3, both come from 1; 1 has a parent that is not here.
+        let all = vec![
+            (id(1), commit(50, &[9])),
+            (id(2), commit(40, &[1])),
+            (id(3), commit(60, &[1])),
+            (id(4), commit(1, &[2, 3])),
+        ];
+        let graph = Graph::arrange(all);
+        assert_eq!((graph.commits.len(), graph.absent), (4, 1));
+        for (number, commit) in graph.commits.iter().enumerate() {
+            assert!(commit.parents.iter().all(|p| (*p as usize) < number));
+        }
+        assert_eq!(graph.commits[3].id, id(4));
+    }
+}

@@ -1,0 +1,34 @@
+//! The one place that maps files: packs and their indexes, which git never changes in place. A
+//! mapped file that is cut short under us would kill the process, so nothing else is mapped.
+
+use std::fs::File;
+use std::io;
+use std::ops::Deref;
+use std::path::Path;
+
+/// A read-only view of a whole file.
+pub(super) struct Map(Option<memmap2::Mmap>);
+
+impl Map {
+    /// Maps `path`; an empty file is an empty view.
+    #[allow(unsafe_code)]
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        if file.metadata()?.len() == 0 {
+            return Ok(Self(None));
+        }
+        // SAFETY: the view is only read, as plain bytes, and every length is checked against it.
+        // Git writes packs and indexes under another name and renames them when they are whole;
+        // it removes them, which a mapping outlives, but never truncates or rewrites them.
+        let map = unsafe { memmap2::Mmap::map(&file)? };
+        Ok(Self(Some(map)))
+    }
+}
+
+impl Deref for Map {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}

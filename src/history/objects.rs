@@ -1,0 +1,218 @@
+//! Everything under `objects/`: packs, loose objects, alternates.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::damage::Damage;
+use super::delta::Parsed;
+use super::inflate::Inflater;
+use super::loose;
+use super::pack::{Form, Pack};
+use super::version::{Node, Version};
+use crate::repo::{ObjectId, ObjectKind as Kind};
+
+/// Alternates of alternates are followed this far, as git does.
+const DEEPEST: usize = 5;
+
+/// Objects beyond this (512 MiB) are not rebuilt.
+const LARGEST: u64 = 512 << 20;
+
+/// An object database: all directories that hold objects of a repository.
+pub(super) struct Objects {
+    pub(super) packs: Vec<Pack>,
+    /// Directories of objects, the repository's own first.
+    pub(super) directories: Vec<PathBuf>,
+    /// What could not be read at all.
+    pub(super) damaged: Vec<(PathBuf, Damage)>,
+    id_len: usize,
+}
+
+/// Where an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Packed {
+    /// Which of [`Objects::packs`].
+    pub(super) pack: u32,
+    pub(super) entry: u32,
+}
+
+impl Objects {
+    /// Opens the directory `objects` and its alternates; ids have `id_len` bytes.
+    pub(super) fn open(objects: &Path, alternates: &[PathBuf], id_len: usize) -> Self {
+        let mut all = Self {
+            packs: Vec::new(),
+            directories: Vec::new(),
+            damaged: Vec::new(),
+            id_len,
+        };
+        let mut seen = BTreeSet::new();
+        all.add(objects, 0, &mut seen);
+        for alternate in alternates {
+            all.add(alternate, 1, &mut seen);
+        }
+        all
+    }
+
+    fn add(&mut self, directory: &Path, depth: usize, seen: &mut BTreeSet<PathBuf>) {
+        let canonical = match directory.canonicalize() {
+            Ok(canonical) => canonical,
+            Err(error) => return self.damaged.push((directory.to_owned(), error.into())),
+        };
+        if !seen.insert(canonical) {
+            return;
+        }
+        self.directories.push(directory.to_owned());
+        match pack_files(&directory.join("pack")) {
+            Ok(files) => {
+                for file in files {
+                    match Pack::open(&file, self.id_len) {
+                        Ok(pack) => self.packs.push(pack),
+                        Err(damage) => self.damaged.push((file, damage)),
+                    }
+                }
+            }
+            Err(error) => self.damaged.push((directory.join("pack"), error.into())),
+        }
+        let list = directory.join("info").join("alternates");
+        let text = match std::fs::read(&list) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return self.damaged.push((list, error.into())),
+        };
+        for line in text.split(|b| *b == b'\n') {
+            if line.is_empty() || line.starts_with(b"#") {
+                continue;
+            }
+            let path = directory.join(PathBuf::from(String::from_utf8_lossy(line).into_owned()));
+            if depth == DEEPEST {
+                let error = io::Error::other("alternates nested deeper than git follows them");
+                self.damaged.push((path, error.into()));
+            } else {
+                self.add(&path, depth + 1, seen);
+            }
+        }
+    }
+
+    /// Where a pack holds an object.
+    pub(super) fn find(&self, id: &ObjectId) -> Option<Packed> {
+        self.packs.iter().enumerate().find_map(|(pack, packed)| {
+            Some(Packed {
+                pack: pack as u32,
+                entry: packed.find(id)?,
+            })
+        })
+    }
+
+    /// An object's id; `None` in packs without an index.
+    pub(super) fn id(&self, at: Packed) -> Option<ObjectId> {
+        self.packs[at.pack as usize].id(at.entry)
+    }
+
+    /// What a packed object is, however many deltas say so.
+    pub(super) fn kind(&self, mut at: Packed) -> Option<Kind> {
+        for _ in 0..=self.packs[at.pack as usize].len() {
+            let pack = &self.packs[at.pack as usize];
+            at = match pack.header(at.entry).ok()?.form {
+                Form::Whole(kind) => return Some(kind),
+                Form::Offset(offset) => Packed {
+                    entry: pack.entry_at(offset)?,
+                    ..at
+                },
+                Form::Reference(id) => match pack.find(&id) {
+                    Some(entry) => Packed { entry, ..at },
+                    None => return self.read(&id).ok().flatten().map(|(kind, _)| kind),
+                },
+            };
+        }
+        None
+    }
+
+    /// An object and its bytes; `None` if it isn't here.
+    pub(super) fn read(&self, id: &ObjectId) -> Result<Option<(Kind, Vec<u8>)>, Damage> {
+        if let Some(at) = self.find(id) {
+            return self.read_packed(at).map(Some);
+        }
+        loose::read(&self.directories, id, LARGEST)
+    }
+
+    /// Rebuilds a packed object.
+    pub(super) fn read_packed(&self, at: Packed) -> Result<(Kind, Vec<u8>), Damage> {
+        let mut chain = vec![at];
+        let mut inflater = Inflater::default();
+        // Down to the bytes …
+        let (kind, mut bytes) = loop {
+            let at = chain[chain.len() - 1];
+            let pack = &self.packs[at.pack as usize];
+            let header = pack.header(at.entry)?;
+            if header.size > LARGEST {
+                return Err(Damage::TooLarge(header.size));
+            }
+            let base = match header.form {
+                Form::Whole(kind) => {
+                    let bytes = inflater.inflate(pack.data(at.entry, &header), header.size)?;
+                    chain.pop();
+                    break (kind, bytes.to_vec());
+                }
+                Form::Offset(offset) => Packed {
+                    pack: at.pack,
+                    entry: pack.entry_at(offset).ok_or(Damage::Header)?,
+                },
+                Form::Reference(id) => {
+                    let here = pack.find(&id).map(|entry| Packed { entry, ..at });
+                    match here.or_else(|| self.find(&id)) {
+                        Some(base) => base,
+                        None => {
+                            let base = loose::read(&self.directories, &id, LARGEST)?;
+                            break base.ok_or(Damage::Base(id))?;
+                        }
+                    }
+                }
+            };
+            // No chain is longer than all packs together, unless it goes round in circles.
+            if chain.len() > self.packs.iter().map(|p| p.len() as usize).sum() {
+                return Err(Damage::Unrooted);
+            }
+            chain.push(base);
+        };
+        // … and up again.
+        let mut parsed = Parsed::default();
+        while let Some(at) = chain.pop() {
+            let pack = &self.packs[at.pack as usize];
+            let header = pack.header(at.entry)?;
+            let delta = inflater.inflate(pack.data(at.entry, &header), header.size)?;
+            parsed.parse(delta, bytes.len() as u64)?;
+            let delta = parsed.view();
+            if u64::from(delta.length) > LARGEST {
+                return Err(Damage::TooLarge(delta.length.into()));
+            }
+            let base = Node::whole(&bytes, ())?;
+            let mut next = Vec::with_capacity(delta.length as usize);
+            Version { delta, base: &base }.fetch(0..delta.length, &mut next);
+            bytes = next;
+        }
+        Ok((kind, bytes))
+    }
+}
+
+/// All packs of a directory, those without an index too (they may be half received).
+fn pack_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let is_pack = path.extension().is_some_and(|e| e == "pack");
+        let is_partial = path.file_name().is_some_and(|name| {
+            name.to_str()
+                .is_some_and(|name| name.starts_with("tmp_pack_"))
+        });
+        if is_pack || is_partial {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,355 @@
+//! The search for anchors, version by version: in whole objects, in what deltas insert, across
+//! the borders of their segments; elsewhere an anchor and what came of it are carried over from
+//! the base.
+
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Progress;
+use super::border::Borders;
+use super::damage::Damage;
+use super::delta::Segment;
+use super::marks::{Mark, Marks, Results, mark};
+use super::version::Version;
+use super::walk::Visit;
+use crate::coverage::Tally;
+use crate::examine::{self, HEAD, is_packed};
+use crate::matcher::{AnchorId, Hit, Matcher, REACH, Text};
+use crate::repo::ObjectKind as Kind;
+
+/// The search goes over pieces of this size, which stay in the fastest cache.
+const PIECE: usize = 4096;
+
+/// Shorter texts take a slow path of the search: they are padded.
+const SHORTEST: usize = 64;
+
+/// How many bytes on either side an examination gets at first. Most need no more.
+const FIRST_LOOK: u32 = 160;
+
+/// How much of a version is fetched at once when all of it has to be searched.
+const WINDOW: u32 = 1 << 20;
+
+/// Searches a pack's versions.
+pub(super) struct Search<'a> {
+    matcher: &'a Matcher,
+    borders: Borders<'a>,
+    progress: &'a Progress,
+    stop: &'a AtomicBool,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(matcher: &'a Matcher, progress: &'a Progress, stop: &'a AtomicBool) -> Self {
+        Self {
+            matcher,
+            progress,
+            stop,
+            borders: Borders::new(matcher.anchors()),
+        }
+    }
+
+    /// All anchors in `bytes`, in order.
+    fn anchors_in(&self, bytes: &[u8], mut found: impl FnMut(usize, AnchorId)) {
+        let anchors = self.matcher.anchors();
+        let overlap = anchors.longest() - 1;
+        let mut from = 0;
+        while from < bytes.len() {
+            let left = bytes.len() - from;
+            let end = if left > PIECE + PIECE / 2 {
+                from + PIECE
+            } else {
+                bytes.len()
+            };
+            let piece = &bytes[..(end + overlap).min(bytes.len())];
+            while let Some((at, id)) = anchors.find(piece, from).filter(|(at, _)| *at < end) {
+                found(at, id);
+                from = at + 1;
+            }
+            from = end;
+        }
+    }
+
+    /// The anchors of an object whose bytes are at hand, and what comes of them.
+    fn search_whole(&self, bytes: &[u8], results: &mut Results) {
+        self.anchors_in(bytes, |at, id| {
+            results.hits.clear();
+            let examined = self
+                .matcher
+                .examine(Text::whole(bytes), at, id, &mut results.hits);
+            let mark = mark(at, id, 0, bytes.len(), examined, &mut results.hits);
+            results.add(mark);
+        });
+    }
+
+    /// The anchors of a version without help of its base's.
+    fn search_windows(&self, version: Version<'_, Marks>, results: &mut Results) {
+        let length = version.delta.length;
+        let mut window = Vec::new();
+        for start in (0..length).step_by(WINDOW as usize) {
+            let end = (start + WINDOW).min(length);
+            window.clear();
+            version.fetch(start..(end + self.borders.reach()).min(length), &mut window);
+            self.anchors_in(&window, |at, id| {
+                let at = start + at as u32;
+                if at < end {
+                    let mark = self.classify(version, at, id, results);
+                    results.add(mark);
+                }
+            });
+        }
+    }
+
+    /// Anchors inside what a delta inserts.
+    fn search_inserted(&self, inserted: &[u8], found: &mut Vec<(usize, AnchorId)>) {
+        found.clear();
+        if inserted.is_empty() {
+            return;
+        }
+        if inserted.len() >= SHORTEST {
+            return self.anchors_in(inserted, |at, id| found.push((at, id)));
+        }
+        let mut padded = [0; SHORTEST];
+        padded[..inserted.len()].copy_from_slice(inserted);
+        self.anchors_in(&padded, |at, id| found.push((at, id)));
+    }
+
+    /// The anchors of a version, and what comes of them.
+    fn search_delta(&self, version: Version<'_, Marks>, carried: &[Mark], results: &mut Results) {
+        let delta = version.delta;
+        self.search_inserted(delta.inserted, &mut results.inserted);
+        let mut next = 0;
+        for (number, segment) in delta.segments.iter().enumerate() {
+            let end = delta.end(number);
+            if number > 0 {
+                self.cross(version, number, results);
+            }
+            if segment.copied {
+                self.carry(version, segment, end, carried, results);
+                continue;
+            }
+            let last = segment.from as usize + (end - segment.at) as usize;
+            while let Some(&(at, id)) = results.inserted.get(next).filter(|(at, _)| *at < last) {
+                next += 1;
+                if let Some(id) = self.whole_anchor(id, last - at) {
+                    let at = segment.at + (at - segment.from as usize) as u32;
+                    let mark = self.classify(version, at, id, results);
+                    results.add(mark);
+                }
+            }
+        }
+    }
+
+    /// The anchor, or what is left of it within `length` bytes.
+    fn whole_anchor(&self, id: AnchorId, length: usize) -> Option<AnchorId> {
+        if self.matcher.anchors().literal(id).len() <= length {
+            return Some(id);
+        }
+        self.borders.cut(id, length)
+    }
+
+    /// Anchors of the base in a copied segment.
+    fn carry(
+        &self,
+        version: Version<'_, Marks>,
+        segment: &Segment,
+        end: u32,
+        carried: &[Mark],
+        results: &mut Results,
+    ) {
+        if carried.is_empty() {
+            return;
+        }
+        let source = segment.from..segment.from + (end - segment.at);
+        let first = carried.partition_point(|mark| mark.at < source.start);
+        for mark in carried[first..]
+            .iter()
+            .take_while(|mark| mark.at < source.end)
+        {
+            let left = (source.end - mark.at) as usize;
+            let Some(anchor) = self.whole_anchor(mark.anchor, left) else {
+                continue;
+            };
+            let at = segment.at + (mark.at - source.start);
+            let (before, behind) = (u32::from(mark.before), u32::from(mark.behind));
+            let same = anchor == mark.anchor
+                && mark.at - before >= source.start
+                && mark.at + behind <= source.end
+                && (!mark.at_start || at == before)
+                && (!mark.at_end || at + behind == version.delta.length);
+            let mark = if same {
+                Mark { at, ..mark.clone() }
+            } else {
+                self.classify(version, at, anchor, results)
+            };
+            results.add(mark);
+        }
+    }
+
+    /// Anchors across the border before segment `number`.
+    fn cross(&self, version: Version<'_, Marks>, number: usize, results: &mut Results) {
+        let delta = version.delta;
+        let (left, right) = (&delta.segments[number - 1], &delta.segments[number]);
+        let run = |segment: &Segment, end: u32| {
+            let from = segment.from as usize;
+            &delta.inserted[from..from + (end - segment.at) as usize]
+        };
+        let border = right.at;
+        if !right.copied && !self.borders.may_follow(run(right, delta.end(number))) {
+            return;
+        }
+        if !left.copied && !self.borders.may_precede(run(left, border)) {
+            return;
+        }
+        let before = version.byte(border - 1);
+        if !self.borders.may_precede(&[before])
+            || !self.borders.may_meet(before, version.byte(border))
+        {
+            return;
+        }
+        let reach = self.borders.reach();
+        let start = border.saturating_sub(reach);
+        results.fetched.clear();
+        version.fetch(
+            start..(border + reach).min(delta.length),
+            &mut results.fetched,
+        );
+        let fetched = std::mem::take(&mut results.fetched);
+        self.borders
+            .crossing(&fetched, (border - start) as usize, |at, id| {
+                let mark = self.classify(version, start + at as u32, id, results);
+                results.add(mark);
+            });
+        results.fetched = fetched;
+    }
+
+    /// Looks at what stands around an anchor.
+    fn classify(
+        &self,
+        version: Version<'_, Marks>,
+        at: u32,
+        id: AnchorId,
+        results: &mut Results,
+    ) -> Mark {
+        let length = version.delta.length;
+        let behind = at + self.matcher.anchors().literal(id).len() as u32;
+        let mut window = Vec::new();
+        let mut look = |around: u32, hits: &mut Vec<Hit>| {
+            let start = at.saturating_sub(around);
+            let end = (behind + around).min(length);
+            window.clear();
+            version.fetch(start..end, &mut window);
+            let text = Text {
+                bytes: &window,
+                starts: start == 0,
+                ends: end == length,
+            };
+            hits.clear();
+            let examined = self.matcher.examine(text, (at - start) as usize, id, hits);
+            (start, examined)
+        };
+        let hits = &mut results.hits;
+        let (mut start, mut examined) = look(FIRST_LOOK, hits);
+        // A decoder undoes what it is given, and does not ask for more.
+        let used_up = examined.touched.start == 0 && start > 0
+            || start + examined.touched.end as u32 == (behind + FIRST_LOOK).min(length)
+                && behind + FIRST_LOOK < length;
+        if examined.cut_left || examined.cut_right || used_up {
+            (start, examined) = look(REACH as u32, hits);
+        }
+        mark(
+            (at - start) as usize,
+            id,
+            start,
+            length as usize,
+            examined,
+            hits,
+        )
+    }
+}
+
+impl Visit for Search<'_> {
+    type Marks = Marks;
+    type Local = Results;
+
+    fn local(&self) -> Results {
+        Results::default()
+    }
+
+    fn report(&self, results: &mut Results) {
+        let Tally { items, bytes } = std::mem::take(&mut results.unreported);
+        self.progress.objects.fetch_add(items, Ordering::Relaxed);
+        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+        results.read.items += items;
+        results.read.bytes += bytes;
+    }
+
+    fn whole(&self, results: &mut Results, entry: u32, kind: Kind, bytes: &[u8]) -> Marks {
+        results.begin(bytes.len());
+        if kind == Kind::Blob && is_packed(&bytes[..bytes.len().min(HEAD)]) {
+            results.packed.add(bytes.len() as u64);
+        }
+        self.search_whole(bytes, results);
+        results.end(&self.borders, Some(entry))
+    }
+
+    fn streamed(&self, results: &mut Results, entry: u32, reader: &mut dyn Read) -> u64 {
+        let mut found = Vec::new();
+        let go_on = || !self.stop.load(Ordering::Relaxed);
+        let seen = examine::stream(
+            self.matcher,
+            reader,
+            &mut results.buffers,
+            &go_on,
+            &mut |one| {
+                found.push((one.offset, one.hit));
+            },
+        );
+        results.begin(0);
+        results.unreported.bytes += seen.bytes;
+        if seen.packed {
+            results.packed.add(seen.bytes);
+        }
+        found
+            .into_iter()
+            .for_each(|(at, hit)| results.found(entry, at, hit));
+        seen.bytes
+    }
+
+    fn delta(
+        &self,
+        results: &mut Results,
+        entry: u32,
+        kind: Kind,
+        version: Version<'_, Marks>,
+    ) -> Marks {
+        if kind == Kind::Blob {
+            let length = version.delta.length;
+            results.fetched.clear();
+            version.fetch(0..length.min(HEAD as u32), &mut results.fetched);
+            if is_packed(&results.fetched) {
+                results.packed.add(length.into());
+            }
+        }
+        match &version.base.marks {
+            Marks::All(carried) => {
+                results.begin(version.delta.inserted.len());
+                self.search_delta(version, carried, results);
+            }
+            Marks::Many => {
+                results.begin(version.delta.length as usize);
+                self.search_windows(version, results);
+            }
+        }
+        results.end(&self.borders, Some(entry))
+    }
+
+    fn borrowed(&self, results: &mut Results, _kind: Kind, bytes: &[u8]) -> Marks {
+        results.begin(0);
+        results.unreported.items -= 1;
+        self.search_whole(bytes, results);
+        results.end(&self.borders, None)
+    }
+
+    fn damaged(&self, results: &mut Results, entry: u32, damage: Damage) {
+        results.damaged.push((entry, damage));
+    }
+}

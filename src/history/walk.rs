@@ -1,0 +1,363 @@
+//! The walk: every entry of a pack inflated once, bases before their deltas, on all cores.
+
+use std::io::Read;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use flate2::bufread::ZlibDecoder;
+
+use super::damage::Damage;
+use super::delta::Parsed;
+use super::forest::Forest;
+use super::inflate::Inflater;
+use super::pack::{Form, Pack};
+use super::version::{Node, Version};
+use crate::repo::{ObjectId, ObjectKind as Kind};
+
+/// How many roots an idle thread takes at once.
+const CHUNK: u32 = 32;
+
+/// Objects of this size (64 MiB) and more are streamed; smaller ones are in tests.
+const STREAMED_FROM: u64 = if cfg!(test) { 64 << 10 } else { 64 << 20 };
+
+/// What is done with each version.
+pub(super) trait Visit: Sync {
+    /// What is remembered of a version while its deltas are walked.
+    type Marks: Send + Sync;
+    /// A thread's own scratch and results.
+    type Local: Send;
+
+    /// A thread begins.
+    fn local(&self) -> Self::Local;
+
+    /// Now and then, and at a thread's end.
+    fn report(&self, _local: &mut Self::Local) {}
+
+    /// A version that the pack holds whole.
+    fn whole(&self, local: &mut Self::Local, entry: u32, kind: Kind, bytes: &[u8]) -> Self::Marks;
+
+    /// A version that is too large to be held, and that none is a delta against. Returns how many
+    /// bytes there were.
+    fn streamed(&self, _local: &mut Self::Local, _entry: u32, _reader: &mut dyn Read) -> u64 {
+        0
+    }
+
+    /// A version that is a delta.
+    fn delta(
+        &self,
+        local: &mut Self::Local,
+        entry: u32,
+        kind: Kind,
+        version: Version<'_, Self::Marks>,
+    ) -> Self::Marks;
+
+    /// An object outside the pack that deltas in it are made against: remembered, not counted.
+    fn borrowed(&self, local: &mut Self::Local, kind: Kind, bytes: &[u8]) -> Self::Marks;
+
+    /// A version that can't be read, and so neither can what is made from it.
+    fn damaged(&self, local: &mut Self::Local, entry: u32, damage: Damage);
+}
+
+/// Finds objects that a pack's deltas need and the pack does not hold.
+pub(super) type Outside<'a> = dyn Fn(&ObjectId) -> Option<(Kind, Vec<u8>)> + Sync + 'a;
+
+/// A version that others are deltas against.
+type Base<M> = (Arc<Node<M>>, Kind);
+
+/// Siblings still to be walked, and what they are deltas against.
+struct Pending<M> {
+    base: Option<Base<M>>,
+    /// A range of the forest's children, or of its roots.
+    entries: Range<u32>,
+}
+
+/// What idle threads take from.
+struct Shared<M> {
+    state: Mutex<State<M>>,
+    wake: Condvar,
+    /// How many idle threads nobody has given anything yet.
+    hungry: AtomicUsize,
+}
+
+struct State<M> {
+    pending: Vec<Pending<M>>,
+    /// How many threads have nothing to do.
+    idle: usize,
+    over: bool,
+}
+
+/// Walks a pack with `threads` threads; returns their results. Ends early once `stop` is set.
+pub(super) fn walk<V: Visit>(
+    pack: &Pack,
+    forest: &Forest,
+    visit: &V,
+    outside: &Outside<'_>,
+    threads: usize,
+    stop: &AtomicBool,
+) -> Vec<V::Local> {
+    let shared = Shared {
+        state: Mutex::new(State {
+            pending: vec![Pending {
+                base: None,
+                entries: 0..forest.roots.len() as u32,
+            }],
+            idle: 0,
+            over: false,
+        }),
+        wake: Condvar::new(),
+        hungry: AtomicUsize::new(0),
+    };
+    let threads = threads.max(1);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|number| {
+                let shared = &shared;
+                scope.spawn(move || {
+                    let _alarm = Alarm(shared);
+                    let mut worker = Worker {
+                        pack,
+                        forest,
+                        visit,
+                        local: visit.local(),
+                        inflater: Inflater::default(),
+                        parsed: Parsed::default(),
+                        stack: Vec::new(),
+                    };
+                    if number == 0 {
+                        worker.start(outside);
+                    }
+                    worker.run(shared, threads, stop);
+                    visit.report(&mut worker.local);
+                    worker.local
+                })
+            })
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| match worker.join() {
+                Ok(local) => local,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    })
+}
+
+/// Sends the others home if a thread panics: they would wait for it for ever.
+struct Alarm<'a, M>(&'a Shared<M>);
+
+impl<M> Drop for Alarm<'_, M> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.finish();
+        }
+    }
+}
+
+impl<M> Shared<M> {
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(&self) {
+        self.lock().over = true;
+        self.wake.notify_all();
+    }
+
+    fn count_hungry(&self, state: &State<M>) {
+        let hungry = state.idle.saturating_sub(state.pending.len());
+        self.hungry.store(hungry, Ordering::Relaxed);
+    }
+
+    /// Something to do, or `None` once nobody has anything left.
+    fn take(&self, threads: usize) -> Option<Pending<M>> {
+        let mut state = self.lock();
+        state.idle += 1;
+        let taken = loop {
+            if state.over {
+                break None;
+            }
+            if let Some(mut last) = state.pending.pop() {
+                // Roots are many and alike: they are dealt out in chunks.
+                if last.base.is_none() && last.entries.len() as u32 > CHUNK {
+                    let middle = last.entries.start + CHUNK;
+                    state.pending.push(Pending {
+                        base: None,
+                        entries: middle..last.entries.end,
+                    });
+                    last.entries.end = middle;
+                }
+                break Some(last);
+            }
+            if state.idle == threads {
+                state.over = true;
+                self.wake.notify_all();
+                break None;
+            }
+            self.count_hungry(&state);
+            state = self
+                .wake
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        };
+        state.idle -= 1;
+        self.count_hungry(&state);
+        taken
+    }
+
+    fn give(&self, item: Pending<M>) {
+        let mut state = self.lock();
+        state.pending.push(item);
+        self.count_hungry(&state);
+        self.wake.notify_one();
+    }
+}
+
+struct Worker<'a, V: Visit> {
+    pack: &'a Pack,
+    forest: &'a Forest,
+    visit: &'a V,
+    local: V::Local,
+    inflater: Inflater,
+    parsed: Parsed,
+    stack: Vec<Pending<V::Marks>>,
+}
+
+impl<V: Visit> Worker<'_, V> {
+    /// What is no part of the trees with a root in this pack.
+    fn start(&mut self, outside: &Outside<'_>) {
+        for &(entry, ref id) in &self.forest.outside {
+            let node = outside(id)
+                .ok_or(Damage::Base(*id))
+                .and_then(|(kind, bytes)| {
+                    let marks = self.visit.borrowed(&mut self.local, kind, &bytes);
+                    Ok((Arc::new(Node::whole(&bytes, marks)?), kind))
+                });
+            match node {
+                Ok((base, kind)) => self.delta(entry, base, kind),
+                Err(damage) => self.lose(entry, damage),
+            }
+        }
+    }
+
+    fn run(&mut self, shared: &Shared<V::Marks>, threads: usize, stop: &AtomicBool) {
+        loop {
+            let Some(item) = self.stack.last_mut() else {
+                self.visit.report(&mut self.local);
+                let Some(item) = shared.take(threads) else {
+                    return;
+                };
+                self.stack.push(item);
+                continue;
+            };
+            let Some(at) = item.entries.next() else {
+                self.stack.pop();
+                continue;
+            };
+            let base = if item.entries.is_empty() {
+                self.stack.pop().and_then(|last| last.base)
+            } else {
+                item.base.clone()
+            };
+            match base {
+                None => self.whole(self.forest.roots[at as usize]),
+                Some((base, kind)) => self.delta(self.forest.child(at), base, kind),
+            }
+            if stop.load(Ordering::Relaxed) {
+                shared.finish();
+                return;
+            }
+            if shared.hungry.load(Ordering::Relaxed) > 0 {
+                self.share(shared);
+            }
+        }
+    }
+
+    /// Gives away what lies deepest in the stack, since that is closest to a root: half of the
+    /// siblings if there are several.
+    fn share(&mut self, shared: &Shared<V::Marks>) {
+        let Some(lowest) = self.stack.first_mut() else {
+            return;
+        };
+        let left = lowest.entries.len() as u32;
+        if left > 1 {
+            let middle = lowest.entries.start + left / 2;
+            let given = Pending {
+                base: lowest.base.clone(),
+                entries: middle..lowest.entries.end,
+            };
+            lowest.entries.end = middle;
+            shared.give(given);
+        } else if self.stack.len() > 1 {
+            shared.give(self.stack.remove(0));
+        }
+    }
+
+    fn whole(&mut self, entry: u32) {
+        let node = self.pack.header(entry).and_then(|header| {
+            let Form::Whole(kind) = header.form else {
+                return Err(Damage::Header);
+            };
+            let data = self.pack.data(entry, &header);
+            if header.size > STREAMED_FROM && self.forest.children(entry).is_empty() {
+                let mut reader = ZlibDecoder::new(data).take(header.size.saturating_add(1));
+                let read = self.visit.streamed(&mut self.local, entry, &mut reader);
+                return match reader.limit() == 1 && read == header.size {
+                    true => Ok(None),
+                    false => Err(Damage::Size),
+                };
+            }
+            let bytes = self.inflater.inflate(data, header.size)?;
+            let marks = self.visit.whole(&mut self.local, entry, kind, bytes);
+            if self.forest.children(entry).is_empty() {
+                return Ok(None);
+            }
+            Ok(Some((Arc::new(Node::whole(bytes, marks)?), kind)))
+        });
+        self.descend(entry, node);
+    }
+
+    fn delta(&mut self, entry: u32, base: Arc<Node<V::Marks>>, kind: Kind) {
+        let node = self.pack.header(entry).and_then(|header| {
+            let data = self.pack.data(entry, &header);
+            let delta = self.inflater.inflate(data, header.size)?;
+            self.parsed.parse(delta, u64::from(base.length()))?;
+            let delta = self.parsed.view();
+            let version = Version { delta, base: &base };
+            let marks = self.visit.delta(&mut self.local, entry, kind, version);
+            let children = self.forest.children(entry).len();
+            if children == 0 {
+                return Ok(None);
+            }
+            Ok(Some((
+                Arc::new(Node::delta(base, delta, children, marks)),
+                kind,
+            )))
+        });
+        self.descend(entry, node);
+    }
+
+    fn descend(&mut self, entry: u32, node: Result<Option<Base<V::Marks>>, Damage>) {
+        match node {
+            Ok(None) => {}
+            Ok(base) => self.stack.push(Pending {
+                base,
+                entries: self.forest.children(entry),
+            }),
+            Err(damage) => self.lose(entry, damage),
+        }
+    }
+
+    /// Everything that is made from a damaged entry is lost with it.
+    fn lose(&mut self, entry: u32, damage: Damage) {
+        self.visit.damaged(&mut self.local, entry, damage);
+        let mut below = vec![self.forest.children(entry)];
+        while let Some(range) = below.pop() {
+            for at in range {
+                let entry = self.forest.child(at);
+                self.visit.damaged(&mut self.local, entry, Damage::Unrooted);
+                below.push(self.forest.children(entry));
+            }
+        }
+    }
+}
