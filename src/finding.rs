@@ -177,7 +177,7 @@ pub struct CommitInfo {
 }
 
 /// Some of several things, and how many there are.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Counted<T> {
     /// The first ones.
     pub named: Vec<T>,

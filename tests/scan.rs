@@ -387,3 +387,47 @@ fn staged_blobs_are_searched_as_git_keeps_them() {
         "{statuses:?}"
     );
 }
+
+#[test]
+fn history_tells_the_story_of_a_key_in_the_report() {
+    let repo = Scratch::new(&[]);
+    repo.add("src/app.py", &format!("api_key = \"{}\"\n", key(1)));
+    repo.commit("add the client");
+    repo.git(&["tag", "v1"]);
+    repo.add("src/app.py", "api_key = read()\n");
+    repo.commit("take the key out");
+    assert_eq!(run(repo.root(), &["scan", "."]).0, 0);
+    let (code, text, _) = run(repo.root(), &["history"]);
+    assert_eq!(code, 1, "{text}");
+    for said in [
+        "add the client",
+        "src/app.py:1:12",
+        "kept by",
+        "refs/heads/main",
+        "refs/tags/v1",
+        "rotate first",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let (_, json, _) = run(repo.root(), &["history", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let story = &report["findings"][0]["location"]["history"];
+    assert_eq!(story["first"]["summary"], "add the client");
+    assert_eq!(
+        story["held_by"]["named"],
+        serde_json::json!(["refs/tags/v1"])
+    );
+    assert_eq!(story["reached_from"]["count"], 3);
+    // A marker is no excuse in history.
+    let fingerprint = report["findings"][0]["fingerprint"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    repo.add(
+        "b.txt",
+        &format!("{} # skewer:allow={fingerprint}\n", key(1)),
+    );
+    repo.commit("excused");
+    assert_eq!(run(repo.root(), &["scan", "b.txt"]).0, 0);
+    assert_eq!(run(repo.root(), &["history"]).0, 1);
+}

@@ -1,6 +1,6 @@
 //! `skewer history`: everything that git keeps.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use super::error::Hint;
 use super::reporting::ReportFlags;
 use super::settings::SettingFlags;
 use super::{Context, Exit};
-use crate::finding::{Finding, Place};
 use crate::history::{self, Layout, Progress};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, Repository};
 use crate::scan::{Observer, Outcome};
+use crate::secret::Masked;
 
 /// Search everything that git keeps: every version of every file, messages, names, reflogs,
 /// stashes, notes, unreachable objects, configuration and hooks.
@@ -65,31 +65,25 @@ impl History {
             outcome.findings.extend(found.findings);
             outcome.coverage.merge(found.coverage);
         }
-        if !context.quiet {
-            let mut err = context.stderr();
-            for finding in &outcome.findings {
-                tell(&mut err, finding)?;
-            }
-            for (what, count) in &outcome.coverage.absent {
-                writeln!(err, "absent: {count} {what}")?;
-            }
-        }
         outcome
             .findings
             .iter()
             .for_each(|one| reporting.finding(one));
-        let lacks = self.require_complete && !outcome.coverage.absent.is_empty();
+        if self.require_complete {
+            for (what, count) in outcome.coverage.absent.clone() {
+                let why = format!(
+                    "{count} are not in this clone; fetch them, as with `git fetch --unshallow`"
+                );
+                outcome.coverage.fail(Masked::vouched(what), why);
+            }
+        }
         let ends = settings.suppress.loose_ends(false);
         let target = self
             .repositories
             .iter()
             .map(|path| path.as_os_str().as_encoded_bytes());
         let target = matcher.redact(&target.collect::<Vec<_>>().join(&b' '));
-        let exit = reporting.finish(&outcome, &ends, &target, &loaded)?;
-        Ok(match exit {
-            Exit::Nothing if lacks => Exit::Incomplete,
-            exit => exit,
-        })
+        reporting.finish(&outcome, &ends, &target, &loaded)
     }
 }
 
@@ -118,59 +112,4 @@ fn watched<T: Send>(context: &Context, progress: &Progress, work: impl FnOnce() 
         done.store(true, Ordering::Relaxed);
         outcome
     })
-}
-
-/// The story of a key: who brought it in, where it is, what still holds it.
-fn tell(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
-    let Place::Object(object) = &finding.location.place else {
-        return Ok(());
-    };
-    writeln!(out, "{}  {}", finding.secret, finding.location)?;
-    if let Some(first) = &object.first {
-        let date = jiff::Timestamp::from_second(first.time).unwrap_or_default();
-        writeln!(
-            out,
-            "    first in {} by {}, {date}: {}",
-            first.id, first.author, first.summary
-        )?;
-    }
-    for path in &object.paths {
-        writeln!(out, "    path     {}", path.shown())?;
-    }
-    let list = |names: &mut dyn Iterator<Item = String>, count: u64| {
-        let named: Vec<String> = names.collect();
-        let more = count - (named.len() as u64).min(count);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
-        named.join(", ") + &more
-    };
-    let refs = &object.held_by;
-    if refs.count > 0 {
-        writeln!(
-            out,
-            "    held by  {}",
-            list(&mut refs.named.iter().map(ToString::to_string), refs.count)
-        )?;
-    }
-    let kept: Vec<&str> = object.kept.iter().map(|kept| kept.as_str()).collect();
-    writeln!(
-        out,
-        "    in {} objects, {} commits; kept by: {}",
-        object.objects,
-        object.commits.count,
-        kept.join(", ")
-    )?;
-    let refs = &object.reached_from;
-    if refs.count > 0 {
-        let names = list(&mut refs.named.iter().map(ToString::to_string), refs.count);
-        writeln!(
-            out,
-            "    rotate the key first; a rewrite would change {} refs: {names}",
-            refs.count
-        )?;
-    }
-    Ok(())
 }

@@ -9,7 +9,8 @@ use super::wire::{self, Uri};
 use super::{Entry, Run};
 use crate::coverage::{Coverage, Failure, Tally};
 use crate::finding::{
-    Confidence, Context, Finding, Location, Place, Severity, Status, Suppression,
+    Confidence, Context, Counted, Finding, InHistory, Location, Place, Severity, ShownPath, Status,
+    Suppression,
 };
 use crate::secret::{Fingerprint, Masked};
 
@@ -95,6 +96,48 @@ struct LocationView<'a> {
     column: Option<u64>,
     offset: u64,
     length: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<HistoryView<'a>>,
+}
+
+/// What history says of the key at this place.
+#[derive(Serialize)]
+struct HistoryView<'a> {
+    first: Option<CommitView<'a>>,
+    commits: u64,
+    objects: u64,
+    paths: Vec<&'a Masked>,
+    kept_by: Vec<&'static str>,
+    held_by: &'a Counted<Masked>,
+    reached_from: &'a Counted<Masked>,
+}
+
+#[derive(Serialize)]
+struct CommitView<'a> {
+    commit: &'a str,
+    author: &'a Masked,
+    /// Seconds since 1970.
+    time: i64,
+    summary: &'a Masked,
+}
+
+impl<'a> HistoryView<'a> {
+    fn new(object: &'a InHistory) -> Self {
+        Self {
+            first: object.first.as_ref().map(|first| CommitView {
+                commit: &first.id,
+                author: &first.author,
+                time: first.time,
+                summary: &first.summary,
+            }),
+            commits: object.commits.count,
+            objects: object.objects,
+            paths: object.paths.iter().map(ShownPath::shown).collect(),
+            kept_by: object.kept.iter().map(|kept| kept.as_str()).collect(),
+            held_by: &object.held_by,
+            reached_from: &object.reached_from,
+        }
+    }
 }
 
 impl<'a> LocationView<'a> {
@@ -118,6 +161,10 @@ impl<'a> LocationView<'a> {
             column: inside.then_some(location.column),
             offset: location.offset,
             length: location.length,
+            history: match &location.place {
+                Place::Object(object) => Some(HistoryView::new(object)),
+                _ => None,
+            },
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::story::story;
 use super::style::Paint;
 use crate::finding::Finding;
 use crate::report::view::parts;
@@ -107,6 +108,7 @@ pub(super) fn block(out: &mut dyn Write, paint: Paint, findings: &[&Finding]) ->
         .expect("a group has a member");
     headline(out, paint, surest)?;
     places(out, paint, findings, MOST_PLACES)?;
+    story(out, paint, findings)?;
     foot(out, paint, surest)?;
     writeln!(out)
 }

@@ -2,6 +2,7 @@
 
 mod key;
 mod stopped;
+mod story;
 mod style;
 mod summary;
 
