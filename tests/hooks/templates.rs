@@ -42,7 +42,6 @@ fn options(text: &str) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "until scan has --format, --output, --exclude and --suppress-from"]
 fn every_option_exists_and_none_reveals() {
     let known = help(&["scan"]);
     for template in TEMPLATES {
