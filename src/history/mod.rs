@@ -1,11 +1,11 @@
 //! Git's whole object database, and all else that a git directory keeps.
 //!
 //! Most versions of a file are stored as deltas. They are not rebuilt: each entry of a pack is
-//! inflated once ([`walk`]), bases before their deltas ([`forest`]); inserted bytes and the borders
-//! of copied ones are searched ([`search`], [`border`]); what was found in a base is carried over
+//! inflated once (`walk`), bases before their deltas (`forest`); inserted bytes and the borders
+//! of copied ones are searched (`search`, `border`); what was found in a base is carried over
 //! to where its bytes stand again. The outcome equals that of searching every rebuilt object.
 //! Only what holds a key is rebuilt, for its line, and traced to the commits, paths and refs that
-//! hold it ([`attribution`]).
+//! hold it (`attribution`).
 
 mod attribution;
 mod border;

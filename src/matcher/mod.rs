@@ -1,6 +1,6 @@
 //! Bytes → anchors → candidates → keys. Pure: no input or output, nothing but the rules decides.
 //!
-//! Every byte pays for one multi-literal search ([`anchors`]); all else happens around the rare
+//! Every byte pays for one multi-literal search ([`Anchors`]); all else happens around the rare
 //! anchors and looks at no more than [`REACH`] bytes on either side.
 
 mod anchors;

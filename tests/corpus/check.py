@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the program against generated inputs with planted keys, as CI does.
 
-    tests/corpus/check.py --corpus PATH/corpus.py [--skewer PATH] [--seeds 1,2,3] [tree] [log] [staged]
+    tests/corpus/check.py --corpus PATH/corpus.py [--skewer PATH] [--seeds 1,2,3] [tree] [log] [staged] [history]
 
 The generator writes what it planted beside each input; those files hold whole keys, so only
 fingerprints (the first 128 bits of a key's SHA-256) and paths are compared and printed.
@@ -200,21 +200,65 @@ def staged(args, seed, scratch):
     return check.close()
 
 
+def history(args, seed, scratch):
+    """Every key that was ever planted, in the repository itself and in copies of it."""
+    repo = scratch / "history"
+    command = [sys.executable, args.corpus, "history", repo, "--seed", str(seed), "--commits", str(args.commits)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    truth, check = Truth(repo), Check(f"history of {args.commits} commits, seed {seed}")
+    env = dict(os.environ, **GIT, HOME=str(scratch))
+
+    def found(where):
+        status, out, err, _ = run([args.skewer, "history", "--format", "json", where], env=env)
+        masked(check, truth, out, err)
+        check.that(status == 1, f"{where.name}: exit status {status}: {err.decode(errors='replace')[:400]}")
+        return json.loads(out or b'{"findings": [], "complete": false}')
+
+    report = found(repo)
+    check.that(report["complete"], "it says that it is not complete")
+    paths = {}
+    for one in report["findings"]:
+        names = one["location"].get("history", {}).get("paths", [])
+        paths.setdefault(one["fingerprint"], []).append(one["location"]["name"] + " " + " ".join(names))
+    for key in truth.keys:
+        places = paths.get(fingerprint(key["secret"]), [])
+        check.that(places, f"missed: {key['case']} in {key['path']}")
+        # Nothing but the index knows the path of what was staged and never committed.
+        if not key["path"].startswith("(") and not key["case"].startswith("staged"):
+            check.that(any(key["path"] in place for place in places), f"no path: {key['case']} in {key['path']}: {places}")
+    planted = {fingerprint(key["secret"]) for key in truth.keys}
+    # A key that is cut by an edit is found as what is left of it, with little confidence.
+    others = [f for f in report["findings"] if f["fingerprint"] not in planted and f["confidence"] != "low"]
+    check.that(not others, f"{len(others)} that were not planted")
+
+    # What a mirror keeps, however it is packed, is what git itself can reach from its refs.
+    mirror = scratch / "history-mirror"
+    run(["git", "clone", "-q", "--mirror", f"file://{repo}", mirror], env=env)
+    kept = {f["fingerprint"] for f in found(mirror)["findings"]} & planted
+    for packing in (["repack", "-q", "-adf", "--depth=250", "--window=20"], ["gc", "-q", "--aggressive", "--prune=now"]):
+        run(["git", "-C", mirror, *packing], env=env)
+        again = {f["fingerprint"] for f in found(mirror)["findings"]} & planted
+        check.that(again == kept, f"git {packing[0]} changes what is found: {len(kept)} keys, then {len(again)}")
+    check.that(len(kept) >= len(planted) - 8, f"only {len(kept)} of {len(planted)} keys in a mirror")
+    return check.close()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=("tree", "log", "staged", []), metavar="tree|log|staged", help="all of them if none is named")
+    parser.add_argument("what", nargs="*", choices=("tree", "log", "staged", "history", []), metavar="tree|log|staged|history", help="all of them if none is named")
     parser.add_argument("--corpus", required=True, type=Path, help="the generator, corpus.py")
     parser.add_argument("--skewer", default="target/release/skewer", type=Path)
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--megabytes", default=60, type=int, help="size of the log")
     parser.add_argument("--files", default=3000, type=int, help="size of the repository with a staged change")
+    parser.add_argument("--commits", default=600, type=int, help="size of the history")
     args = parser.parse_args()
     args.corpus, args.skewer = args.corpus.resolve(), args.skewer.resolve()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     seeds = [int(seed) for seed in args.seeds.split(",")]
     good = True
     with tempfile.TemporaryDirectory(prefix="skewer-corpus-") as scratch:
-        for check in (tree, log, staged):
+        for check in (tree, log, staged, history):
             if not args.what or check.__name__ in args.what:
                 # Logs and repositories differ by seed in their keys alone: one is enough.
                 for seed in seeds if check is tree else seeds[:1]:
