@@ -431,3 +431,70 @@ fn history_tells_the_story_of_a_key_in_the_report() {
     assert_eq!(run(repo.root(), &["scan", "b.txt"]).0, 0);
     assert_eq!(run(repo.root(), &["history"]).0, 1);
 }
+
+#[test]
+fn history_runs_nothing_that_a_repository_names() {
+    let repo = Scratch::new(&[]);
+    if !repo
+        .try_git(&["init", "-q", "--ref-format=reftable", "other"])
+        .status
+        .success()
+    {
+        eprintln!("NOT TRIED: this git has no reftable");
+        return;
+    }
+    let other = repo.root().join("other");
+    let git = |arguments: &[&str]| {
+        let inside = [&["-C", "other"], arguments].concat();
+        assert!(repo.try_git(&inside).status.success(), "{arguments:?}");
+    };
+    std::fs::write(other.join("a.txt"), "x").unwrap();
+    git(&["add", "a.txt"]);
+    git(&["commit", "-q", "-m", "one"]);
+    let trap = repo.root().join("trap.sh");
+    std::fs::write(
+        &trap,
+        format!("#!/bin/sh\ntouch {}/sprung\n", repo.root().display()),
+    )
+    .unwrap();
+    Command::new("chmod").arg("+x").arg(&trap).status().unwrap();
+    let trap = trap.to_str().unwrap();
+    for name in [
+        "gpg.program",
+        "core.fsmonitor",
+        "core.pager",
+        "diff.external",
+        "core.sshCommand",
+    ] {
+        git(&["config", name, trap]);
+    }
+    git(&["config", "log.showSignature", "true"]);
+    // A commit that claims to be signed.
+    let tree = String::from_utf8(repo.git(&["-C", "other", "rev-parse", "HEAD^{tree}"])).unwrap();
+    let person = "A <a@example.org> 1700000000 +0000";
+    let commit = format!(
+        "tree {}\nauthor {person}\ncommitter {person}\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n -----END PGP SIGNATURE-----\n\nsigned\n",
+        tree.trim()
+    );
+    std::fs::write(repo.root().join("commit"), commit).unwrap();
+    let id = repo.git(&[
+        "-C",
+        "other",
+        "hash-object",
+        "-t",
+        "commit",
+        "-w",
+        "../commit",
+    ]);
+    git(&[
+        "update-ref",
+        "refs/heads/main",
+        String::from_utf8(id).unwrap().trim(),
+    ]);
+    let (code, text, _) = run(repo.root(), &["history", "other"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        !repo.root().join("sprung").exists(),
+        "it ran a program that the repository names"
+    );
+}

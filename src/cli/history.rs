@@ -47,11 +47,19 @@ impl History {
         let stop = context.interruptible();
         let environment = GitEnvironment::from_lookup(|name| std::env::var_os(name));
         let reporting = self.report.open(context, &stop, false)?;
-        let mut outcome = Outcome::default();
-        for path in &self.repositories {
-            let repository = Repository::discover(path, &environment)
+        // All of them are opened first: a mistake in the last name should not cost a long search.
+        let open = |path: &PathBuf| {
+            Repository::discover(path, &environment)
                 .with_context(|| format!("can't search the history of {}", path.display()))
-                .hint("name a directory in a git repository; for one of another user, `git config --global --add safe.directory DIR` says that you trust it")?;
+                .hint("name a directory in a git repository; for one of another user, `git config --global --add safe.directory DIR` says that you trust it")
+        };
+        let repositories = self
+            .repositories
+            .iter()
+            .map(open)
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut outcome = Outcome::default();
+        for repository in &repositories {
             let progress = Progress::default();
             let run = history::History {
                 matcher: &matcher,
@@ -60,7 +68,7 @@ impl History {
                 progress: &progress,
                 stop: &stop,
             };
-            let layout = Layout::of(&repository, &environment);
+            let layout = Layout::of(repository, &environment);
             let found = watched(context, &progress, || run.search(&layout));
             outcome.findings.extend(found.findings);
             outcome.coverage.merge(found.coverage);

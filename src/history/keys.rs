@@ -9,7 +9,7 @@ use super::objects::{Objects, Packed};
 use super::refs::Refs;
 use super::{History, loose, tree};
 use crate::examine;
-use crate::finding::{CommitInfo, Counted, Finding, InHistory, Place, ShownPath};
+use crate::finding::{CommitInfo, Context, Counted, Finding, InHistory, Place, ShownPath};
 use crate::matcher::Hit;
 use crate::repo::{ObjectId, ObjectKind as Kind};
 use crate::secret::{Fingerprint, Masked};
@@ -122,7 +122,8 @@ impl Key {
             Source::Packed(at) => (objects.id(at), objects.read_packed(at).ok()),
             Source::Loose(id) => (Some(id), objects.read(&id).ok().flatten()),
         };
-        let (kind, bytes) = read?;
+        // What is too large to be rebuilt, or was there a moment ago, held the key all the same.
+        let (kind, bytes) = read.unwrap_or((Kind::Blob, Vec::new()));
         let matcher = history.matcher;
         let masked = |bytes: &[u8]| matcher.redact(bytes);
         let path = |bytes: &[u8]| ShownPath::new(path_from(bytes), masked(bytes));
@@ -179,7 +180,22 @@ impl Key {
                 found = Some(history.finding(one, place.clone()));
             }
         });
-        found
+        Some(found.unwrap_or_else(|| history.finding(self.as_seen(at), place)))
+    }
+
+    /// The key where the search saw it, in an object that can't be looked at again: its lines were
+    /// not counted, so the place is told in bytes.
+    fn as_seen(&self, at: u64) -> examine::Found {
+        let line = self.hit.secret.mask();
+        let key = 0..line.as_bytes().len();
+        examine::Found {
+            hit: Hit::clone(&self.hit),
+            offset: at,
+            line: 1,
+            column: at + 1,
+            context: Context { line, key },
+            raw_line: Vec::new(),
+        }
     }
 }
 

@@ -186,6 +186,23 @@ impl Refs {
     fn ask_git(&mut self, git_dir: &Path) {
         let mut ask = |args: &[&str]| {
             let mut command = Command::new("git");
+            // Nothing that the repository's configuration names may be run, and nothing fetched.
+            command.args([
+                "--no-pager",
+                "-c",
+                "core.fsmonitor=false",
+                "-c",
+                "core.hooksPath=/dev/null",
+            ]);
+            command.args([
+                "-c",
+                "protocol.allow=never",
+                "-c",
+                "log.showSignature=false",
+            ]);
+            command
+                .env("GIT_NO_LAZY_FETCH", "1")
+                .stdin(std::process::Stdio::null());
             command.arg("--git-dir").arg(git_dir).args(args);
             match command.output() {
                 Ok(said) if said.status.success() => Some(said.stdout),
@@ -209,6 +226,7 @@ impl Refs {
         let named = ask(&["for-each-ref", "--format=%(objectname) %(refname)"]);
         let logged = ask(&[
             "log",
+            "--no-show-signature",
             "--walk-reflogs",
             "--all",
             "--format=%H %gD %gn <%ge> %gs",
