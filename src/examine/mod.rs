@@ -36,6 +36,9 @@ pub struct Buffers {
     hits: Vec<Hit>,
 }
 
+/// A first read of so many bytes may have more behind it than fits.
+const ASKED_FROM: usize = 64 << 10;
+
 /// Files of this size and more are worth cutting up.
 const LARGE: u64 = 8 << 20;
 
@@ -70,23 +73,31 @@ pub fn stream(
     found: &mut dyn FnMut(Found),
 ) -> Seen {
     let mut slider = Slider::new(matcher, buffers);
-    let result = loop {
-        if !go_on() {
-            break Ok(());
-        }
-        match slider.fill(&mut reader) {
-            Ok(0) => break Ok(()),
-            Ok(_) => slider.search(found),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => break Err(error),
-        }
-    };
+    let result = slide(&mut slider, &mut reader, go_on, found);
     let packed = slider.is_packed();
     Seen {
         bytes: slider.finish(found),
         packed,
         result,
     }
+}
+
+/// Reads and searches to the end.
+fn slide(
+    slider: &mut Slider<'_>,
+    reader: &mut impl Read,
+    go_on: &dyn Fn() -> bool,
+    found: &mut dyn FnMut(Found),
+) -> io::Result<()> {
+    while go_on() {
+        match slider.fill(reader) {
+            Ok(0) => break,
+            Ok(_) => slider.search(found),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Searches an open file: in one go, or, if it is large, in segments on all cores. A file that
@@ -98,45 +109,46 @@ pub fn file(
     go_on: &(dyn Fn() -> bool + Sync),
     found: &mut dyn FnMut(Found),
 ) -> Seen {
-    let about = match file.metadata() {
-        Ok(about) => about,
-        Err(error) => {
-            return Seen {
-                bytes: 0,
-                packed: false,
-                result: Err(error),
-            };
-        }
+    let mut slider = Slider::new(matcher, buffers);
+    let mut reader = file;
+    let first = slider.fill(&mut reader);
+    // Most files are read whole at once, and nobody need ask how large they are.
+    let size = match &first {
+        Ok(read) if *read >= ASKED_FROM => match file.metadata() {
+            Ok(about) if about.is_file() => about.len(),
+            Ok(_) => 0,
+            Err(error) => {
+                return Seen {
+                    bytes: 0,
+                    packed: false,
+                    result: Err(error),
+                };
+            }
+        },
+        _ => 0,
     };
-    // Files of /proc and the like say 0 and hold something.
-    let size = if about.is_file() { about.len() } else { 0 };
     let mut seen = if size >= LARGE {
         segments::large_file(matcher, file, size, go_on, found)
     } else {
-        let left = (size > 0).then_some(size);
-        stream(matcher, Sized { file, left }, buffers, go_on, found)
+        let result = match first {
+            Ok(0) => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => {
+                slider.search(found);
+                slide(&mut slider, &mut reader, go_on, found)
+            }
+        };
+        let packed = slider.is_packed();
+        Seen {
+            bytes: slider.finish(found),
+            packed,
+            result,
+        }
     };
     if seen.result.is_ok() && seen.bytes < size && go_on() {
         seen.result = Err(io::Error::other("it shrank while it was read"));
     }
     seen
-}
-
-/// A file whose size is known needs no last read to see that it ends.
-struct Sized<'a> {
-    file: &'a File,
-    left: Option<u64>,
-}
-
-impl Read for Sized<'_> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        if self.left == Some(0) {
-            return Ok(0);
-        }
-        let read = self.file.read(to)?;
-        self.left = self.left.map(|left| left.saturating_sub(read as u64));
-        Ok(read)
-    }
 }
 
 impl Found {
