@@ -49,13 +49,16 @@ impl Matcher {
         work: &mut Work,
         hits: &mut Vec<Hit>,
     ) {
-        let undone_already = work.undone.as_ref().is_some_and(|(decoder, range)| {
-            *decoder == index && range.contains(&at) && at + LONGEST_ENCODED < range.end
-        });
+        let decoder: &dyn Decoder = DECODERS[index];
+        // Escapes say themselves where they begin; digits and letters may be read from another
+        // place on and then say something else, so those are undone for each anchor.
+        let undone_already = decoder.mixes()
+            && work.undone.as_ref().is_some_and(|(before, range)| {
+                *before == index && range.contains(&at) && at + LONGEST_ENCODED < range.end
+            });
         if undone_already || work.depth == MOST_NESTED || work.decodings == 0 {
             return;
         }
-        let decoder: &dyn Decoder = DECODERS[index];
         let window = reach.window();
         let base = window.start;
         let decoded = decoder.decode(reach.peek(window), at - base, offset);
