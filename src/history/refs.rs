@@ -115,7 +115,14 @@ impl Refs {
             Ok(entries) => entries,
             Err(error) => return self.fail(directory, &error),
         };
-        for entry in entries.flatten() {
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.fail(directory, &error);
+                    continue;
+                }
+            };
             let path = entry.path();
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => self.loose(root, &path, targets),
@@ -162,7 +169,10 @@ impl Refs {
     fn logs(&mut self, path: &Path) {
         if path.is_dir() {
             match std::fs::read_dir(path) {
-                Ok(entries) => entries.flatten().for_each(|entry| self.logs(&entry.path())),
+                Ok(entries) => entries.for_each(|entry| match entry {
+                    Ok(entry) => self.logs(&entry.path()),
+                    Err(error) => self.fail(path, &error),
+                }),
                 Err(error) => self.fail(path, &error),
             }
             return;
