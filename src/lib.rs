@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod coverage;
 pub mod examine;
@@ -16,4 +17,5 @@ pub mod rules;
 pub mod scan;
 pub mod secret;
 pub mod source;
+pub mod store;
 pub mod suppress;
