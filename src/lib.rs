@@ -13,6 +13,7 @@ pub mod hooks;
 pub mod matcher;
 pub mod repo;
 pub mod report;
+pub mod rollout;
 pub mod rules;
 pub mod scan;
 pub mod secret;
