@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod coverage;
 pub mod examine;
@@ -12,8 +13,10 @@ pub mod hooks;
 pub mod matcher;
 pub mod repo;
 pub mod report;
+pub mod rollout;
 pub mod rules;
 pub mod scan;
 pub mod secret;
 pub mod source;
+pub mod store;
 pub mod suppress;
