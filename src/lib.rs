@@ -14,6 +14,7 @@ pub mod matcher;
 pub mod repo;
 pub mod report;
 pub mod rollout;
+pub mod rotate;
 pub mod rules;
 pub mod scan;
 pub mod secret;

@@ -149,14 +149,14 @@ impl Run<'_> {
     /// Watches until the settling time is over that nothing shows; if something does, deletes it.
     fn await_nothing(&mut self, orphan: &Attempt) -> Result<Fact, CallError> {
         let clock = self.world.clock;
-        let from = clock.elapsed();
+        let from = clock.uptime();
         let settling = std::time::Duration::from_secs(self.plan.waits.settling);
         loop {
             let fact = self.remove(orphan)?;
             if fact.key.is_some() || fact.account.is_some() {
                 return Ok(fact);
             }
-            if clock.elapsed().saturating_sub(from) >= settling {
+            if clock.uptime().saturating_sub(from) >= settling {
                 return Ok(Fact {
                     notes: vec![format!(
                         "the attempt to make {} left nothing behind within {} seconds",

@@ -40,6 +40,8 @@ pub struct Made {
 pub struct Versions {
     /// Key B waits beside the current one.
     pub staged: bool,
+    /// Something of ours may stand there beside the current version.
+    pub untidy: bool,
     /// Key B's version, once readers get it.
     pub promoted: Option<Version>,
     /// Readers may get key B: it was at least tried.
@@ -116,6 +118,9 @@ impl Memory {
                 if let Act::Promote { place, .. } = &entry.act {
                     self.versions(place).touched = true;
                 }
+                if let Act::Stage { place } | Act::Promote { place, .. } = &entry.act {
+                    self.versions(place).untidy = true;
+                }
                 self.pending = Some(entry.act.clone());
             }
             Phase::NotDone { .. } => {
@@ -156,7 +161,10 @@ impl Memory {
                 let versions = self.versions(place);
                 (versions.promoted, versions.touched) = (None, false);
             }
-            Act::Forget { place } => self.versions(place).staged = false,
+            Act::Forget { place } => {
+                let versions = self.versions(place);
+                (versions.staged, versions.untidy) = (false, false);
+            }
             Act::Probe => self.probed = true,
             Act::RollOut { consumer } => drop(self.rolled.insert(consumer.clone())),
             Act::RollBack { consumer } => {
@@ -210,10 +218,5 @@ impl Memory {
         self.places
             .get(place)
             .is_some_and(|versions| versions.staged)
-    }
-
-    /// Whether something may have been staged at a place without anybody knowing.
-    pub fn pending_stage(&self, place: &str) -> bool {
-        matches!(&self.pending, Some(Act::Stage { place: of }) if of == place)
     }
 }

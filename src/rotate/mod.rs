@@ -18,6 +18,8 @@ mod states;
 mod undo;
 
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod world;
 
 pub use self::act::{Act, Entry, Fact, Phase};

@@ -7,6 +7,7 @@ use super::act::{Act, Fact, Phase};
 use super::organisation::{Answer, CallError, Row};
 use super::plan::{Revoking, Strategy};
 use super::run::{Halt, Run};
+use crate::rollout::{self, Direction, Move};
 
 impl Run<'_> {
     /// Key B has to answer several times in a row, within the time that a new key may need.
@@ -16,7 +17,7 @@ impl Run<'_> {
                 .value()
                 .ok_or_else(|| CallError::Refused("no store gives key B back".to_owned()))?;
             let (clock, waits) = (run.world.clock, run.plan.waits);
-            let from = clock.elapsed();
+            let from = clock.uptime();
             let mut row = 0;
             loop {
                 let why = match run.world.organisation.probe(&key) {
@@ -36,7 +37,7 @@ impl Run<'_> {
                 if row >= waits.answers {
                     return Ok(Fact::default());
                 }
-                if clock.elapsed().saturating_sub(from) > Duration::from_secs(waits.settling)
+                if clock.uptime().saturating_sub(from) > Duration::from_secs(waits.settling)
                     && row == 0
                 {
                     return Err(CallError::NotDone(why));
@@ -48,10 +49,13 @@ impl Run<'_> {
     }
 
     /// Has a consumer read its key again, and asks whether it is well.
-    pub(super) fn roll(&mut self, consumer: &str) -> Result<Fact, CallError> {
-        let rollout = self.rollout(consumer)?;
-        rollout.roll()?;
-        rollout.check()?;
+    pub(super) fn roll(&mut self, consumer: &str, direction: Direction) -> Result<Fact, CallError> {
+        let stage = self.rollout(consumer)?;
+        let started = stage.start(Move {
+            rotation: &self.plan.id,
+            direction,
+        })?;
+        rollout::wait(stage, &started, self.world.clock, |_| {})?;
         Ok(Fact::default())
     }
 
@@ -59,7 +63,9 @@ impl Run<'_> {
     pub(super) fn validate(&mut self) -> Result<(), Halt> {
         self.perform(Act::Validate, |run| {
             for consumer in &run.plan.consumers {
-                run.rollout(&consumer.name)?.check()?;
+                for health in &run.rollout(&consumer.name)?.health {
+                    health.check()?;
+                }
             }
             let mut fact = Fact::default();
             let made = run.memory.key_b().cloned();
@@ -217,14 +223,14 @@ impl Run<'_> {
         let (clock, waits) = (self.world.clock, self.plan.waits);
         let organisation = self.world.organisation;
         let over = Duration::from_secs(waits.proof);
-        let begun = clock.elapsed();
+        let begun = clock.uptime();
         let mut first = None;
         let mut row = 0;
         loop {
             let why = match (organisation.probe(key_a), key_b.map(|b| organisation.probe(b))) {
                 (Answer::Dead, None | Some(Answer::Live)) => {
                     row += 1;
-                    first.get_or_insert_with(|| clock.elapsed());
+                    first.get_or_insert_with(|| clock.uptime());
                     None
                 }
                 (Answer::Live, _) => Some("key A still works".to_owned()),
@@ -235,13 +241,13 @@ impl Run<'_> {
             if let Some(why) = why {
                 (first, row) = (None, 0);
                 // Deleted keys worked on for a while; nobody knows how long.
-                if clock.elapsed().saturating_sub(begun) > 4 * over + Duration::from_secs(waits.settling) {
+                if clock.uptime().saturating_sub(begun) > 4 * over + Duration::from_secs(waits.settling) {
                     return Err(CallError::NotDone(why));
                 }
             }
             if let Some(first) = first
                 && row >= waits.answers
-                && clock.elapsed().saturating_sub(first) >= over
+                && clock.uptime().saturating_sub(first) >= over
             {
                 return Ok(());
             }

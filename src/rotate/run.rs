@@ -2,7 +2,7 @@
 //! tried again with growing pauses; what can't be known is found out, or left for later.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::act::{Act, Entry, Fact, Phase};
@@ -11,7 +11,7 @@ use super::memory::Memory;
 use super::organisation::{CallError, Organisation};
 use super::plan::Plan;
 use crate::clock::Clock;
-use crate::rollout::Rollout;
+use crate::rollout::{RolloutError, Stage};
 use crate::secret::{Fingerprint, Secret};
 use crate::store::{Lease, Note, Slot, Store, StoreError};
 
@@ -21,15 +21,11 @@ pub struct World<'a> {
     /// Who issues keys.
     pub organisation: &'a dyn Organisation,
     /// The stores, by the plan's names of places.
-    pub stores: &'a BTreeMap<String, Box<dyn Store>>,
+    pub stores: &'a BTreeMap<String, Arc<dyn Store>>,
     /// What moves consumers, by their names.
-    pub rollouts: &'a BTreeMap<String, Box<dyn Rollout>>,
-    /// The time.
+    pub rollouts: &'a BTreeMap<String, Stage>,
+    /// The time; its waits end early when the user wants to stop.
     pub clock: &'a dyn Clock,
-    /// Set when the user wants to stop.
-    pub stop: &'a AtomicBool,
-    /// Who runs it, where: unlike every other process that may hold the lock.
-    pub holder: &'a str,
     /// Key A, if its value is at hand.
     pub key_a: Option<&'a Secret>,
     /// Key B, if its owner handed it over.
@@ -189,17 +185,19 @@ impl<'a> Run<'a> {
 
     /// The pause before a try: none before the first, then twice as long each time.
     pub(super) fn rest(&self, attempt: u32) -> Result<(), Halt> {
-        match attempt {
-            0 => self.go_on(),
-            n => self.wait(Duration::from_secs(1 << n.min(6))),
-        }
+        let seconds = match attempt {
+            0 => 0,
+            n => 1 << n.min(6),
+        };
+        self.wait(Duration::from_secs(seconds))
     }
 
     /// Waits, unless the user wants to stop.
     pub(super) fn wait(&self, time: Duration) -> Result<(), Halt> {
-        self.go_on()?;
-        self.world.clock.sleep(time);
-        self.go_on()
+        self.world
+            .clock
+            .sleep(time)
+            .map_err(|_| Halt::Interrupted)
     }
 
     /// Waits within an act.
@@ -209,25 +207,17 @@ impl<'a> Run<'a> {
             .map_err(|_| CallError::NotDone("stopped".to_owned()))
     }
 
-    fn go_on(&self) -> Result<(), Halt> {
-        match self.world.stop.load(Ordering::Relaxed) {
-            true => Err(Halt::Interrupted),
-            false => Ok(()),
-        }
-    }
-
     /// The store of a place.
     pub(super) fn store(&self, place: &str) -> Result<&'a dyn Store, CallError> {
-        let found = self.world.stores.get(place).map(Box::as_ref);
+        let found = self.world.stores.get(place).map(Arc::as_ref);
         found.ok_or_else(|| {
             CallError::Refused(format!("the configuration has no place {place} any more"))
         })
     }
 
     /// What moves a consumer.
-    pub(super) fn rollout(&self, consumer: &str) -> Result<&'a dyn Rollout, CallError> {
-        let found = self.world.rollouts.get(consumer).map(Box::as_ref);
-        found.ok_or_else(|| {
+    pub(super) fn rollout(&self, consumer: &str) -> Result<&'a Stage, CallError> {
+        self.world.rollouts.get(consumer).ok_or_else(|| {
             CallError::Refused(format!(
                 "the configuration has no consumer {consumer} any more"
             ))
@@ -248,11 +238,11 @@ impl<'a> Run<'a> {
     pub(super) fn value(&mut self) -> Option<Secret> {
         let print = self.memory.key_b()?.fingerprint;
         if self.key_b.is_none() {
-            let handed = self.world.handed.cloned();
-            self.key_b = handed
-                .into_iter()
+            let handed = self.world.handed.cloned().into_iter();
+            let found = handed
                 .chain(self.held_values())
                 .find(|value| value.fingerprint() == print);
+            self.key_b = found;
         }
         self.key_b.clone()
     }
@@ -284,6 +274,16 @@ impl From<StoreError> for CallError {
             Self::NotDone(text)
         } else {
             Self::Refused(text)
+        }
+    }
+}
+
+impl From<RolloutError> for CallError {
+    fn from(error: RolloutError) -> Self {
+        let text = error.to_string();
+        match error {
+            RolloutError::Unreachable { .. } | RolloutError::Stopped { .. } => Self::NotDone(text),
+            _ => Self::Refused(text),
         }
     }
 }

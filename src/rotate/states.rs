@@ -21,6 +21,7 @@ use super::act::{Act, Fact};
 use super::organisation::CallError;
 use super::plan::Strategy;
 use super::run::{Halt, Run};
+use crate::rollout::Direction;
 use crate::store::Slot;
 
 /// A rotation in the state `S`.
@@ -323,7 +324,7 @@ impl Run<'_> {
                 };
                 self.perform(act, |run| {
                     run.keep_lock()?;
-                    run.roll(&consumer)
+                    run.roll(&consumer, Direction::Forward)
                 })?;
             }
         }

@@ -3,6 +3,7 @@
 use super::act::{Act, Fact, Phase};
 use super::organisation::CallError;
 use super::run::{Halt, Run};
+use crate::rollout::Direction;
 use crate::store::Slot;
 
 impl Run<'_> {
@@ -46,7 +47,7 @@ impl Run<'_> {
             let act = Act::RollBack {
                 consumer: consumer.clone(),
             };
-            self.perform(act, |run| run.roll(&consumer))?;
+            self.perform(act, |run| run.roll(&consumer, Direction::Back))?;
         }
         self.tidy()?;
         let attempt = self.memory.attempts.last().cloned();
@@ -103,7 +104,7 @@ impl Run<'_> {
     /// Takes out of the stores what stands beside the current version.
     fn tidy(&mut self) -> Result<(), Halt> {
         for place in self.plan.places.clone() {
-            if self.memory.places.contains_key(&place) || self.memory.pending_stage(&place) {
+            if self.memory.places.get(&place).is_some_and(|one| one.untidy) {
                 let act = Act::Forget {
                     place: place.clone(),
                 };
