@@ -2,10 +2,12 @@
 //! environment; `ARCHITECTURE.md` shows its rooms and which way imports point.
 
 pub mod account;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod coverage;
+pub mod disk;
 pub mod examine;
 pub mod finding;
 pub mod history;

@@ -10,7 +10,7 @@ use code::{Source, sources};
 
 /// The rooms by layer. Imports point to lower layers only.
 const LAYERS: &[&[&str]] = &[
-    &["secret", "finding", "coverage", "account", "clock"],
+    &["secret", "finding", "coverage", "account", "clock", "disk"],
     &[
         "rules", "config", "suppress", "cache", "repo", "openai", "store", "rollout", "report",
         "audit",
