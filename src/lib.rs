@@ -13,6 +13,7 @@ pub mod matcher;
 pub mod repo;
 pub mod report;
 pub mod rules;
+pub mod sandbox;
 pub mod scan;
 pub mod secret;
 pub mod source;
