@@ -16,6 +16,7 @@ pub mod openai;
 pub mod repo;
 pub mod report;
 pub mod rules;
+pub mod sandbox;
 pub mod scan;
 pub mod secret;
 pub mod source;
