@@ -155,6 +155,24 @@ impl Admin {
             .read(&self.post("change a key", address, body)?)
     }
 
+    /// Whether the API is that of October 2026, which changes single keys, and deletes those of
+    /// service accounts. A change without content tells: that API refuses it, an older one does
+    /// not know the call. The key has to be there.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn changes_keys(&self, project: &str, key: &str) -> Result<bool, Error> {
+        let address = self.at(["projects", project, "api_keys", key]);
+        match self.post("see what the API can do", address, json!({})) {
+            Ok(_) => Ok(true),
+            Err(error) => match error.refusal().map(|refusal| refusal.status) {
+                Some(400 | 422) => Ok(true),
+                Some(404 | 405) => Ok(false),
+                _ => Err(error),
+            },
+        }
+    }
+
     /// Deletes a key. Before October 2026: 400 for a service account's.
     ///
     /// # Errors

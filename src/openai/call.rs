@@ -30,6 +30,7 @@ pub struct Service {
     progress: Arc<dyn Progress>,
     redact: Redact,
     pace: Mutex<(Pacer, Jitter)>,
+    server_time: Mutex<Option<i64>>,
 }
 
 /// What is to be asked.
@@ -76,12 +77,20 @@ impl Service {
             progress,
             redact,
             pace: Mutex::new((Pacer::default(), jitter)),
+            server_time: Mutex::default(),
         }
     }
 
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The server's own time with its last answer, in seconds since 1970: what it dates its rows
+    /// by, whatever our clock says.
+    pub fn server_time(&self) -> Option<i64> {
+        let time = self.server_time.lock();
+        *time.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The clock that it goes by.
@@ -229,12 +238,8 @@ impl Service {
         if let Some(seconds) = number("retry-after").filter(sound) {
             return Some(Duration::from_secs_f64(seconds));
         }
-        let date = |name: &str| {
-            let zoned = jiff::fmt::rfc2822::parse(answer.header(name)?.trim()).ok()?;
-            Some(zoned.timestamp())
-        };
-        let until = date("retry-after")?;
-        let now = date("date").unwrap_or_else(|| self.clock.now());
+        let until = date(answer, "retry-after")?;
+        let now = date(answer, "date").unwrap_or_else(|| self.clock.now());
         Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
     }
 
@@ -243,6 +248,10 @@ impl Service {
             let value = answer.header(name).filter(|value| !value.is_empty())?;
             Some((self.redact)(value.as_bytes()).text().into_owned())
         };
+        if let Some(time) = date(answer, "date") {
+            let known = self.server_time.lock();
+            *known.unwrap_or_else(PoisonError::into_inner) = Some(time.as_second());
+        }
         Names {
             organisation: text("openai-organization"),
             project: text("openai-project"),
@@ -327,4 +336,10 @@ pub(super) fn not_understood(reply: &Reply, why: String) -> Error {
             why,
         },
     }
+}
+
+/// A header that holds a date.
+fn date(answer: &Answer, name: &str) -> Option<jiff::Timestamp> {
+    let zoned = jiff::fmt::rfc2822::parse(answer.header(name)?.trim()).ok()?;
+    Some(zoned.timestamp())
 }

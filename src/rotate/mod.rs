@@ -6,12 +6,15 @@
 //! like one that was not.
 
 mod act;
+mod api;
 mod drive;
 mod journal;
 mod make;
 mod memory;
+mod names;
 mod organisation;
 mod plan;
+mod prepare;
 mod proof;
 mod run;
 mod states;
@@ -23,11 +26,14 @@ mod tests;
 mod world;
 
 pub use self::act::{Act, Entry, Fact, Phase};
+pub use self::api::Api;
 pub use self::drive::Standing;
 pub use self::journal::{Journal, JournalError, Summary};
 pub use self::memory::{Attempt, Made, Memory, Versions};
+pub use self::names::{Due, NameError, TEMPLATE, due, name, words};
 pub use self::organisation::{Answer, CallError, Minted, Organisation, Owner, Row, Scopes, Use};
 pub use self::plan::{Consumer, Making, Plan, Revoking, Strategy, Waits};
+pub use self::prepare::{Prepared, Wish, prepare};
 pub use self::run::{Halt, Run, World};
 pub use self::states::{
     Canary, Closed, Created, Preflighted, Probed, Proved, Quiet, Revoked, RevokedFirst, RolledOut,

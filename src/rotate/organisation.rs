@@ -148,4 +148,22 @@ pub trait Organisation {
     /// # Errors
     /// See [`CallError`].
     fn saw_deletion(&self, key: &str) -> Result<Option<bool>, CallError>;
+
+    /// Whether the project is archived: then no key can be made in it.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    fn is_archived(&self, project: &str) -> Result<bool, CallError>;
+
+    /// What a key may do, as the audit log tells of its creation; `None` if nothing does.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    fn scopes(&self, key: &str) -> Result<Option<Scopes>, CallError>;
+
+    /// Whether a service account's key can be deleted without the account.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    fn deletes_single_keys(&self, project: &str, key: &str) -> Result<bool, CallError>;
 }

@@ -62,7 +62,7 @@ struct State {
     calls: u64,
     faults: BTreeMap<u64, Fault>,
     requests: BTreeMap<String, u64>,
-    reads_by_probe: u64,
+    pub(super) scopes: BTreeMap<String, Scopes>,
 }
 
 /// An organisation in memory.
@@ -239,7 +239,6 @@ impl Organisation for Fake {
         }
         let now = self.clock.now().as_second();
         let mut state = self.state();
-        state.reads_by_probe += 1;
         match state.keys.iter_mut().find(|k| k.value == *value) {
             Some(issued) => {
                 issued.row.last_used = Some(now);
@@ -254,6 +253,21 @@ impl Organisation for Fake {
         let requests = self.state().requests.remove(id).unwrap_or(0);
         let models = BTreeMap::from([("gpt-5".to_owned(), requests)]);
         Ok(Use { requests, models })
+    }
+
+    fn is_archived(&self, project: &str) -> Result<bool, CallError> {
+        self.asked()?;
+        Ok(project == "proj_archived")
+    }
+
+    fn scopes(&self, key: &str) -> Result<Option<Scopes>, CallError> {
+        self.asked()?;
+        Ok(self.state().scopes.get(key).cloned())
+    }
+
+    fn deletes_single_keys(&self, _: &str, _: &str) -> Result<bool, CallError> {
+        self.asked()?;
+        Ok(!self.old_generation)
     }
 
     fn saw_deletion(&self, id: &str) -> Result<Option<bool>, CallError> {
