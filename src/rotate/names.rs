@@ -98,7 +98,7 @@ fn parts(template: &str) -> Result<Vec<Part<'_>>, NameError> {
 
 /// Whether a name could have come from the template: the fixed text in order, and digits where
 /// the date stands.
-pub fn follows(template: &str, name: &str) -> bool {
+fn follows(template: &str, name: &str) -> bool {
     let Ok(parts) = parts(template) else {
         return false;
     };
