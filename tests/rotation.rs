@@ -10,7 +10,8 @@ use skewer::matcher::Matcher;
 use skewer::openai::{Admin, Service, Settings};
 use skewer::rollout::{Simulated, Stage};
 use skewer::rotate::{
-    Api, Consumer, Journal, Memory as Known, Run, Scopes, Strategy, Waits, Wish, World, prepare,
+    Api, Ceiling, Consumer, Journal, Limits, Memory as Known, Run, Scopes, Strategy, Waits, Wish,
+    World, contain, prepare, restore,
 };
 use skewer::rules::Rules;
 use skewer::sandbox::{self, Generation, Options, Running, Sandbox};
@@ -162,4 +163,24 @@ fn a_leaked_key_is_rotated_in_every_generation_of_the_api() {
             }
         }
     }
+}
+
+#[test]
+fn a_contained_project_gets_its_limits_back() {
+    let sandbox = start(Generation::New);
+    let (project, _, _) = leaked(&sandbox);
+    let admin = admin(&sandbox);
+    let mut journal = Journal::in_memory().unwrap();
+    let first = Limits::of(&admin, &project).unwrap();
+    for _ in 0..2 {
+        let kept = contain(&mut journal, &admin, &project, Ceiling::default(), 1).unwrap();
+        assert_eq!(kept, first, "a second time does not forget what was");
+        let now = Limits::of(&admin, &project).unwrap();
+        assert_eq!(now.spend, Some(1));
+        assert!(now.rates.iter().all(|limit| limit.max_requests_per_1_minute == Some(1)));
+    }
+    restore(&mut journal, &admin, &project).unwrap();
+    assert_eq!(Limits::of(&admin, &project).unwrap(), first);
+    let again = restore(&mut journal, &admin, &project).unwrap_err();
+    assert!(again.to_string().contains("not contained"), "{again}");
 }

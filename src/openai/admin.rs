@@ -325,7 +325,7 @@ impl Admin {
     }
 
     /// All calls with the admin key come through here.
-    fn ask(
+    pub(super) fn ask(
         &self,
         asked: &'static str,
         method: Method,
@@ -359,7 +359,7 @@ impl Admin {
         self.service.read(&reply)
     }
 
-    fn post(&self, asked: &'static str, address: Address, body: Value) -> Result<Reply, Error> {
+    pub(super) fn post(&self, asked: &'static str, address: Address, body: Value) -> Result<Reply, Error> {
         self.ask(asked, Method::Post, address, Some(body))
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::admin::Admin;
 use super::error::Error;
 use super::pages::Pages;
+use crate::http::Method;
 
 /// How much of a model a project may use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +85,49 @@ impl Admin {
     pub fn rate_limits(&self, project: &str) -> Pages<'_, RateLimit> {
         let address = self.at(["projects", project, "rate_limits"]);
         self.pages("list the rate limits", address)
+    }
+
+    /// Sets a model's limits; what is `None` stays.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn set_rate_limit(&self, project: &str, limit: &RateLimit) -> Result<(), Error> {
+        let mut body = serde_json::Map::new();
+        let numbers = [
+            ("max_requests_per_1_minute", limit.max_requests_per_1_minute),
+            ("max_tokens_per_1_minute", limit.max_tokens_per_1_minute),
+            ("max_requests_per_1_day", limit.max_requests_per_1_day),
+        ];
+        for (name, number) in numbers {
+            if let Some(number) = number {
+                body.insert(name.to_owned(), number.into());
+            }
+        }
+        let address = self.at(["projects", project, "rate_limits", &limit.id]);
+        self.post("set a rate limit", address, body.into())?;
+        Ok(())
+    }
+
+    /// Sets the most that a project may spend in a month, in US cents, at least 1; `None` takes
+    /// the limit away.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn set_spend_limit(&self, project: &str, cents: Option<u64>) -> Result<(), Error> {
+        let address = self.at(["projects", project, "spend_limit"]);
+        match cents {
+            Some(cents) => {
+                let body = serde_json::json!({
+                    "threshold_amount": cents, "currency": "USD", "interval": "month",
+                });
+                self.post("set the spend limit", address, body)?;
+                Ok(())
+            }
+            None => match self.ask("take the spend limit away", Method::Delete, address, None) {
+                Err(error) if error.is_not_found() => Ok(()),
+                other => other.map(drop),
+            },
+        }
     }
 
     /// The spend limit of a project; `None` if it has none.

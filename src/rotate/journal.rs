@@ -30,6 +30,9 @@ pub enum JournalError {
     /// There is a rotation of this key that has not ended.
     #[error("rotation {0} of this key has not ended")]
     Running(String),
+    /// Another process on this machine works on the same rotation.
+    #[error("another process works on rotation {0} just now; wait for it, or stop it")]
+    Busy(String),
     /// There is no such rotation.
     #[error("no rotation {0} in this journal")]
     Unknown(String),
@@ -49,9 +52,14 @@ pub struct Summary {
     pub entries: Vec<Entry>,
 }
 
+/// Held while a process works on a rotation. The file stays: removing it would let a third process
+/// lock a new one while a second waits for the old.
+pub(super) struct Claim(#[allow(dead_code)] fs::File);
+
 /// The journal of one machine, or of one CI project.
 pub struct Journal {
-    connection: Connection,
+    pub(super) connection: Connection,
+    path: Option<PathBuf>,
     #[cfg(test)]
     pub(super) dies_at: Option<u64>,
     #[cfg(test)]
@@ -75,6 +83,14 @@ CREATE TABLE IF NOT EXISTS entry (
     phase TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS entries ON entry (rotation, number);
+CREATE TABLE IF NOT EXISTS containment (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    project TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    limits TEXT NOT NULL,
+    restored INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS one_state_before ON containment (project) WHERE restored = 0;
 ";
 
 /// The layout of the tables; a file with another number is not touched.
@@ -98,10 +114,32 @@ impl Journal {
         if fresh {
             only_ours(path).map_err(|error| fail(error.to_string()))?;
         }
-        Self::prepare(connection).map_err(|error| match error {
+        let mut journal = Self::prepare(connection).map_err(|error| match error {
             JournalError::Sqlite(error) => fail(error.to_string()),
             other => other,
-        })
+        })?;
+        journal.path = Some(path.to_owned());
+        Ok(journal)
+    }
+
+    /// Makes sure that no other process works on a rotation, until what is returned is dropped or
+    /// the process ends.
+    pub(super) fn claim(&self, id: &str) -> Result<Option<Claim>, JournalError> {
+        let Some(path) = &self.path else {
+            return Ok(None);
+        };
+        let mut name = path.clone().into_os_string();
+        name.push(format!(".{id}.lock"));
+        let fail = |error: std::io::Error| JournalError::Open {
+            path: PathBuf::from(&name),
+            why: error.to_string(),
+        };
+        let file = fs::File::create(&name).map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Claim(file))),
+            Err(fs::TryLockError::WouldBlock) => Err(JournalError::Busy(id.to_owned())),
+            Err(fs::TryLockError::Error(error)) => Err(fail(error)),
+        }
     }
 
     /// A journal that is gone with the process, for drills.
@@ -126,6 +164,7 @@ impl Journal {
         connection.pragma_update(None, "user_version", VERSION)?;
         Ok(Self {
             connection,
+            path: None,
             #[cfg(test)]
             dies_at: None,
             #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod act;
 mod api;
+mod contain;
 mod drive;
 mod journal;
 mod make;
@@ -27,6 +28,7 @@ mod world;
 
 pub use self::act::{Act, Entry, Fact, Phase};
 pub use self::api::Api;
+pub use self::contain::{Ceiling, ContainError, Limits, contain, restore};
 pub use self::drive::Standing;
 pub use self::journal::{Journal, JournalError, Summary};
 pub use self::memory::{Attempt, Made, Memory, Versions};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::act::{Act, Entry, Fact, Phase};
-use super::journal::{Journal, JournalError};
+use super::journal::{Claim, Journal, JournalError};
 use super::memory::Memory;
 use super::organisation::{CallError, Organisation};
 use super::plan::Plan;
@@ -76,6 +76,7 @@ pub struct Run<'a> {
     pub(super) world: World<'a>,
     pub(super) key_b: Option<Secret>,
     journal: &'a mut Journal,
+    _claim: Option<Claim>,
 }
 
 impl<'a> Run<'a> {
@@ -84,12 +85,14 @@ impl<'a> Run<'a> {
     /// # Errors
     /// One of the same key is under way, or the journal can't be written.
     pub fn begin(plan: Plan, journal: &'a mut Journal, world: World<'a>) -> Result<Self, Halt> {
+        let claim = journal.claim(&plan.id)?;
         journal.begin(&plan, world.clock.now().as_second())?;
         Ok(Self {
             plan,
             memory: Memory::default(),
             world,
             key_b: None,
+            _claim: claim,
             journal,
         })
     }
@@ -99,12 +102,14 @@ impl<'a> Run<'a> {
     /// # Errors
     /// There is none of this id, or the journal can't be read.
     pub fn resume(id: &str, journal: &'a mut Journal, world: World<'a>) -> Result<Self, Halt> {
+        let claim = journal.claim(id)?;
         let summary = journal.read(id)?;
         Ok(Self {
             memory: Memory::of(&summary.entries),
             plan: summary.plan,
             world,
             key_b: None,
+            _claim: claim,
             journal,
         })
     }
