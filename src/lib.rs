@@ -13,6 +13,7 @@ pub mod finding;
 pub mod history;
 pub mod hooks;
 pub mod matcher;
+pub mod process;
 pub mod repo;
 pub mod report;
 pub mod rollout;

@@ -10,7 +10,9 @@ use code::{Source, sources};
 
 /// The rooms by layer. Imports point to lower layers only.
 const LAYERS: &[&[&str]] = &[
-    &["secret", "finding", "coverage", "account", "clock", "disk"],
+    &[
+        "secret", "finding", "coverage", "account", "clock", "disk", "process",
+    ],
     &[
         "rules", "config", "suppress", "cache", "repo", "openai", "store", "rollout", "report",
         "audit",
@@ -28,6 +30,10 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("finding", "secret"),
     ("coverage", "secret"),
     ("account", "secret"),
+    ("process", "secret"),
+    ("store", "config"),
+    ("rollout", "config"),
+    ("audit", "config"),
 ];
 
 /// Rooms that talk to the network. A scan reaches none of them.
