@@ -15,6 +15,8 @@ mod value;
 pub use self::credential::{Credential, NoCredential, Surroundings};
 pub use self::file::{FILE_NAME, File, Project, USER_FILE, find, read};
 pub use self::globs::Globs;
+#[cfg(test)]
+pub(crate) use self::section::tests;
 pub use self::section::{Section, time_span};
 pub use self::table::{Described, Row, Settings, Sources, TABLE};
 pub use self::value::{Glob, Many, OnIncomplete, One, Origin};
