@@ -11,11 +11,11 @@ use code::{Source, sources};
 /// The rooms by layer. Imports point to lower layers only.
 const LAYERS: &[&[&str]] = &[
     &[
-        "secret", "finding", "coverage", "account", "clock", "disk", "process",
+        "secret", "finding", "coverage", "account", "clock", "verdict", "disk", "process",
     ],
     &[
-        "rules", "config", "suppress", "cache", "repo", "openai", "store", "rollout", "report",
-        "audit",
+        "rules", "config", "suppress", "cache", "repo", "http", "openai", "store", "rollout",
+        "report", "audit",
     ],
     &["matcher", "unpack", "verify"],
     &["examine", "rotate"],
@@ -34,10 +34,14 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("store", "config"),
     ("rollout", "config"),
     ("audit", "config"),
+    ("verdict", "secret"),
+    ("openai", "http"),
+    ("store", "http"),
+    ("rollout", "http"),
 ];
 
 /// Rooms that talk to the network. A scan reaches none of them.
-const NETWORK: &[&str] = &["openai", "verify", "store", "rollout", "rotate"];
+const NETWORK: &[&str] = &["http", "openai", "verify", "store", "rollout", "rotate"];
 
 /// What opens connections, or brings a runtime that does.
 const CONNECTS: &[&str] = &[
