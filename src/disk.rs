@@ -20,6 +20,14 @@ impl Guard {
         lock(options, path).map(Self)
     }
 
+    /// Waits until nobody else holds the directory in this way; its files are not locked.
+    ///
+    /// # Errors
+    /// It can't be opened or locked.
+    pub fn directory(path: &Path) -> io::Result<Self> {
+        lock_directory(path).map(Self)
+    }
+
     /// The file, which may be read, and written at its end.
     pub fn file(&self) -> &File {
         &self.0
@@ -28,9 +36,18 @@ impl Guard {
 
 #[cfg(unix)]
 fn lock(mut options: OpenOptions, path: &Path) -> io::Result<File> {
-    use rustix::fs::{FlockOperation, flock};
     use std::os::unix::fs::OpenOptionsExt;
-    let file = options.mode(0o600).open(path)?;
+    flocked(options.mode(0o600).open(path)?)
+}
+
+#[cfg(unix)]
+fn lock_directory(path: &Path) -> io::Result<File> {
+    flocked(File::open(path)?)
+}
+
+#[cfg(unix)]
+fn flocked(file: File) -> io::Result<File> {
+    use rustix::fs::{FlockOperation, flock};
     while let Err(error) = flock(&file, FlockOperation::LockExclusive) {
         if error != rustix::io::Errno::INTR {
             return Err(error.into());
@@ -55,6 +72,31 @@ fn lock(mut options: OpenOptions, path: &Path) -> io::Result<File> {
             outcome => return outcome,
         }
     }
+}
+
+/// A directory can't be kept open by one process alone, so a file in it is, and goes with it.
+#[cfg(windows)]
+fn lock_directory(path: &Path) -> io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt;
+    const DELETE_ON_CLOSE: u32 = 0x0400_0000;
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .custom_flags(DELETE_ON_CLOSE);
+    lock(options, &path.join(".skewer-guard"))
+}
+
+/// Whether files in `directory` can be replaced by ones that have the mode and the owner of
+/// `like`. Nothing is seen of the attempt.
+///
+/// # Errors
+/// They can't.
+pub fn may_replace(directory: &Path, like: &File) -> io::Result<()> {
+    let trial = tempfile::tempfile_in(directory)?;
+    let old = like.metadata()?;
+    keep_owner(&trial, &old)?;
+    trial.set_permissions(old.permissions())
 }
 
 /// Writes `bytes` in the place of the file at `path`, in one step: whoever reads it gets the old

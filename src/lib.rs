@@ -15,6 +15,7 @@ pub mod hooks;
 pub mod http;
 pub mod matcher;
 pub mod openai;
+pub mod process;
 pub mod repo;
 pub mod report;
 pub mod rollout;

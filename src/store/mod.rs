@@ -9,6 +9,7 @@
 
 mod error;
 mod faulty;
+mod file;
 mod memory;
 mod slots;
 mod types;
@@ -24,10 +25,54 @@ pub use self::memory::Memory;
 pub use self::types::{
     Capabilities, CheckAndSet, GivesBack, Held, Lease, Note, Preflight, Slot, Version,
 };
+use crate::config::{ConfigError, Section, Surroundings};
 use crate::secret::Secret;
 
 /// How long a lease is heeded beyond its end, since clocks differ.
 pub const SKEW: SignedDuration = SignedDuration::from_secs(60);
+
+/// What a store is given besides its settings.
+#[derive(Clone, Copy)]
+pub struct Outside<'a> {
+    /// Where credentials come from.
+    pub surroundings: Surroundings<'a>,
+}
+
+/// A kind of store.
+pub struct Kind {
+    /// What `kind` says in the configuration.
+    pub name: &'static str,
+    /// One line about it.
+    pub help: &'static str,
+    open: fn(&Section, &Outside<'_>) -> Result<Box<dyn Store>, ConfigError>,
+}
+
+/// The kinds. A new one is one file and one line here.
+#[rustfmt::skip]
+pub const KINDS: &[Kind] = &[
+    Kind { name: "file", help: "a value in a .env, YAML or JSON file, or in a file of its own", open: file::open },
+];
+
+/// Opens the store that a section of the configuration describes. Nothing is asked of it yet.
+///
+/// # Errors
+/// A setting is wrong, or a credential can't be had.
+pub fn open(section: &Section, outside: &Outside<'_>) -> Result<Box<dyn Store>, ConfigError> {
+    let kind = section.choose(KINDS, |kind| kind.name)?;
+    (kind.open)(section, outside)
+}
+
+#[cfg(test)]
+impl Outside<'_> {
+    /// Nothing is there.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            surroundings: Surroundings {
+                variable: &|_| None,
+            },
+        }
+    }
+}
 
 /// A store for one key. Every step names its rotation and may be repeated: done twice, it has the
 /// same outcome as once. After an error whose [`may_have_changed`](StoreError::may_have_changed)

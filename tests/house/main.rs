@@ -11,7 +11,7 @@ use code::{Source, sources};
 /// The rooms by layer. Imports point to lower layers only.
 const LAYERS: &[&[&str]] = &[
     &[
-        "secret", "finding", "coverage", "account", "clock", "disk", "verdict",
+        "secret", "finding", "coverage", "account", "clock", "verdict", "disk", "process",
     ],
     &[
         "rules", "config", "suppress", "cache", "repo", "http", "openai", "store", "rollout",
@@ -30,6 +30,10 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("finding", "secret"),
     ("coverage", "secret"),
     ("account", "secret"),
+    ("process", "secret"),
+    ("store", "config"),
+    ("rollout", "config"),
+    ("audit", "config"),
     ("verdict", "secret"),
     ("openai", "http"),
     ("store", "http"),
