@@ -21,3 +21,5 @@ pub mod scan;
 pub mod secret;
 pub mod source;
 pub mod suppress;
+pub mod verdict;
+pub mod verify;
