@@ -27,3 +27,5 @@ pub mod secret;
 pub mod source;
 pub mod store;
 pub mod suppress;
+pub mod verdict;
+pub mod verify;

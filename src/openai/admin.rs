@@ -25,14 +25,17 @@ pub enum Access {
     Active,
     /// Those whose owner has none.
     Inactive,
+    /// Not said: what an API that refuses the parameter lists. It may leave keys out.
+    Unsaid,
 }
 
 impl Access {
-    fn as_str(self) -> &'static str {
+    fn as_str(self) -> Option<&'static str> {
         match self {
-            Self::Any => "any",
-            Self::Active => "active",
-            Self::Inactive => "inactive",
+            Self::Any => Some("any"),
+            Self::Active => Some("active"),
+            Self::Inactive => Some("inactive"),
+            Self::Unsaid => None,
         }
     }
 }
@@ -123,7 +126,10 @@ impl Admin {
     /// The keys of a project.
     pub fn api_keys(&self, project: &str, access: Access) -> Pages<'_, ApiKey> {
         let address = self.at(["projects", project, "api_keys"]);
-        let address = address.query("owner_project_access", access.as_str());
+        let address = match access.as_str() {
+            Some(access) => address.query("owner_project_access", access),
+            None => address,
+        };
         self.pages("list a project's keys", address)
     }
 

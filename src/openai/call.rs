@@ -61,6 +61,11 @@ pub(super) struct Names {
 }
 
 impl Service {
+    /// Masks the keys in a text.
+    pub fn redact(&self, text: &str) -> Masked {
+        (self.redact)(text.as_bytes())
+    }
+
     /// `redact` masks keys in all that comes back.
     pub fn new(
         http: http::Client,
@@ -270,13 +275,16 @@ impl Service {
             Some(self.masked(&text[..end], key))
         };
         let word = |name: &str| text(name).map(|text| text.to_string());
+        let names = self.names(answer);
         Refusal {
             status: answer.status,
             kind: word("type"),
             code: word("code"),
             message: text("message").unwrap_or_default(),
             is_api: error.is_some_and(|error| error.contains_key("message")),
-            request_id: self.names(answer).request_id,
+            request_id: names.request_id,
+            organisation: names.organisation,
+            project: names.project,
             attempts,
         }
     }

@@ -68,6 +68,10 @@ pub struct Refusal {
     pub is_api: bool,
     /// `x-request-id`, for a question to OpenAI's support.
     pub request_id: Option<Masked>,
+    /// The organisation, if a header names it: then the key was known.
+    pub organisation: Option<String>,
+    /// The project's id, likewise.
+    pub project: Option<String>,
     /// How often it was tried.
     pub attempts: u32,
 }
