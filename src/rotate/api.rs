@@ -8,6 +8,7 @@ use crate::openai::{
     NewKey, Period,
 };
 use crate::secret::Secret;
+use crate::verify::{self, Glance};
 
 /// The calls of the Admin API, by an admin key.
 pub struct Api<'a> {
@@ -140,16 +141,10 @@ impl Organisation for Api<'_> {
     }
 
     fn probe(&self, key: &Secret) -> Answer {
-        let error = match self.admin.service().probe(key) {
-            Ok(_) => return Answer::Live,
-            Err(error) => error,
-        };
-        match error.refusal() {
-            Some(no) if no.is_missing_permission() || no.is_out_of_money() => Answer::Live,
-            Some(no) if no.is_api && no.status == 401 && no.word() == "invalid_api_key" => {
-                Answer::Dead
-            }
-            _ => Answer::Unknown(error.to_string()),
+        match verify::glance(self.admin.service(), key) {
+            Glance::LetIn => Answer::Live,
+            Glance::Refused => Answer::Dead,
+            Glance::Unclear(why) => Answer::Unknown(why),
         }
     }
 

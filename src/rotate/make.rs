@@ -6,6 +6,7 @@ use super::organisation::{CallError, Minted, Row};
 use super::plan::Making;
 use super::run::{Halt, Run};
 use crate::secret::Secret;
+use crate::verdict::Mask;
 
 impl Run<'_> {
     /// Makes key B. Each attempt has a name of its own, so that one that shows late is not taken
@@ -257,19 +258,7 @@ impl Run<'_> {
     }
 }
 
-/// Whether a key has this masked form: its first and last bytes, and its length where the mask
-/// keeps it.
+/// Whether a key has this masked form.
 pub(super) fn fits(masked: &str, value: &Secret) -> bool {
-    let value = value.expose();
-    let hidden = |c: char| c == '*' || c == '.' || c == '…';
-    let (Some(from), Some(to)) = (masked.find(hidden), masked.rfind(hidden)) else {
-        return masked.as_bytes() == value;
-    };
-    let (head, tail) = (&masked[..from], &masked[to..]);
-    let tail = tail.trim_start_matches(hidden);
-    let keeps_length = masked[from..].starts_with('*');
-    value.starts_with(head.as_bytes())
-        && value.ends_with(tail.as_bytes())
-        && value.len() >= head.len() + tail.len()
-        && (!keeps_length || masked.len() == value.len())
+    Mask::parse(masked).is_some_and(|mask| mask.fits(value.expose()))
 }

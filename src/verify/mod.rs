@@ -6,6 +6,7 @@
 
 mod cache;
 mod exposing;
+mod glance;
 mod inventory;
 mod preflight;
 mod probing;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use self::exposing::Exposed;
+pub use self::glance::{Glance, glance};
 pub use self::inventory::{Inventory, Listed, Organisation};
 pub use self::preflight::lacks;
 use self::probing::Probing;
