@@ -91,7 +91,11 @@ fn live(sandbox: &Running) -> Vec<String> {
 #[test]
 fn a_leaked_key_is_rotated_in_every_generation_of_the_api() {
     for generation in Generation::ALL {
-        for strategy in [Strategy::Graceful, Strategy::Immediate, Strategy::RevokeOnly] {
+        for strategy in [
+            Strategy::Graceful,
+            Strategy::Immediate,
+            Strategy::RevokeOnly,
+        ] {
             let sandbox = start(generation);
             let (project, key, value) = leaked(&sandbox);
             let before = live(&sandbox);
@@ -156,7 +160,10 @@ fn a_leaked_key_is_rotated_in_every_generation_of_the_api() {
             assert!(!after.contains(&key));
             let made = after.iter().filter(|id| !before.contains(id)).count();
             let lost = before.iter().filter(|id| !after.contains(id)).count();
-            assert_eq!((made, lost), (usize::from(strategy != Strategy::RevokeOnly), 1));
+            assert_eq!(
+                (made, lost),
+                (usize::from(strategy != Strategy::RevokeOnly), 1)
+            );
             if strategy != Strategy::RevokeOnly {
                 assert_eq!(*held.lock().unwrap(), store.handed_out().unwrap());
                 assert_ne!(store.handed_out().unwrap(), value);
@@ -177,7 +184,11 @@ fn a_contained_project_gets_its_limits_back() {
         assert_eq!(kept, first, "a second time does not forget what was");
         let now = Limits::of(&admin, &project).unwrap();
         assert_eq!(now.spend, Some(1));
-        assert!(now.rates.iter().all(|limit| limit.max_requests_per_1_minute == Some(1)));
+        assert!(
+            now.rates
+                .iter()
+                .all(|limit| limit.max_requests_per_1_minute == Some(1))
+        );
     }
     restore(&mut journal, &admin, &project).unwrap();
     assert_eq!(Limits::of(&admin, &project).unwrap(), first);

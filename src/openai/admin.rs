@@ -365,7 +365,12 @@ impl Admin {
         self.service.read(&reply)
     }
 
-    pub(super) fn post(&self, asked: &'static str, address: Address, body: Value) -> Result<Reply, Error> {
+    pub(super) fn post(
+        &self,
+        asked: &'static str,
+        address: Address,
+        body: Value,
+    ) -> Result<Reply, Error> {
         self.ask(asked, Method::Post, address, Some(body))
     }
 

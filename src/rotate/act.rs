@@ -177,7 +177,9 @@ impl Act {
             Self::Restore { place, .. } => format!("make key A the current one again at {place}"),
             Self::RollBack { consumer } => format!("roll {consumer} back to key A"),
             Self::Forget { place } => format!("tidy {place} up"),
-            Self::Remove { name } => format!("delete the key named {name}, which this rotation made"),
+            Self::Remove { name } => {
+                format!("delete the key named {name}, which this rotation made")
+            }
             Self::Unlock { place } => format!("give the lock at {place} back"),
             Self::Close => "close the rotation".to_owned(),
         }

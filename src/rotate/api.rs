@@ -37,9 +37,8 @@ impl From<Error> for CallError {
 
 /// A row of the listing; one without what decides about deletion makes the listing useless.
 fn row(key: ApiKey) -> Result<Row, CallError> {
-    let lacks = |what: &str| {
-        CallError::Refused(format!("the listing tells no {what} of key {}", key.id))
-    };
+    let lacks =
+        |what: &str| CallError::Refused(format!("the listing tells no {what} of key {}", key.id));
     let owner = key.owner.as_ref().ok_or_else(|| lacks("owner"))?;
     let id = owner
         .person()
@@ -115,7 +114,9 @@ impl Organisation for Api<'_> {
             scopes,
             expires_in: None,
         };
-        let key = self.admin.create_service_account_key(project, account, &new)?;
+        let key = self
+            .admin
+            .create_service_account_key(project, account, &new)?;
         Ok(minted(key, None))
     }
 

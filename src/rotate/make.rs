@@ -75,7 +75,10 @@ impl Run<'_> {
             Making::Handed => self.handed_over()?,
         };
         if before.contains(&minted.id) && self.plan.making != Making::Handed {
-            let text = format!("the API answered with a key that was there before, {}", minted.id);
+            let text = format!(
+                "the API answered with a key that was there before, {}",
+                minted.id
+            );
             return Err(CallError::Refused(text));
         }
         let fact = Fact {
@@ -97,7 +100,9 @@ impl Run<'_> {
             .ok_or_else(|| refuse("key B has to be handed over on standard input"))?;
         let print = value.fingerprint();
         if self.plan.fingerprint == Some(print) || fits(&self.plan.key.masked, value) {
-            return Err(refuse("that is key A: make a new key and hand that one over"));
+            return Err(refuse(
+                "that is key A: make a new key and hand that one over",
+            ));
         }
         let rows = self.world.organisation.keys(&self.plan.project)?;
         let mut fitting = rows.iter().filter(|row| fits(&row.masked, value));

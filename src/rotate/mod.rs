@@ -38,8 +38,8 @@ pub use self::organisation::{Answer, CallError, Minted, Organisation, Owner, Row
 pub use self::plan::{Consumer, Making, Plan, Revoking, Strategy, Waits};
 pub use self::prepare::{Prepared, Wish, prepare};
 pub use self::run::{Halt, Run, World};
-pub use self::tell::event;
 pub use self::states::{
     Canary, Closed, Created, Preflighted, Probed, Proved, Quiet, Revoked, RevokedFirst, RolledOut,
     Rotation, Staged, Step, Stopped, Validated,
 };
+pub use self::tell::event;

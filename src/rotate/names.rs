@@ -33,7 +33,10 @@ pub enum NameError {
 pub fn words(now: jiff::Timestamp, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let date = now.to_zoned(jiff::tz::TimeZone::UTC);
     let mut words = own.clone();
-    words.insert("yy".to_owned(), format!("{:02}", date.year().rem_euclid(100)));
+    words.insert(
+        "yy".to_owned(),
+        format!("{:02}", date.year().rem_euclid(100)),
+    );
     words.insert("yyyy".to_owned(), format!("{:04}", date.year()));
     words.insert("mm".to_owned(), format!("{:02}", date.month()));
     words.insert("dd".to_owned(), format!("{:02}", date.day()));
@@ -58,10 +61,14 @@ pub fn name(
                     word: word.to_owned(),
                     known: words.keys().cloned().collect::<Vec<_>>().join(", "),
                 })?;
-                name.extend(value.chars().map(|c| match c.is_alphanumeric() || c == '.' {
-                    true => c,
-                    false => '-',
-                }));
+                name.extend(
+                    value
+                        .chars()
+                        .map(|c| match c.is_alphanumeric() || c == '.' {
+                            true => c,
+                            false => '-',
+                        }),
+                );
             }
         }
     }
@@ -150,9 +157,13 @@ mod tests {
     use crate::rotate::Owner;
 
     fn own() -> BTreeMap<String, String> {
-        [("customer", "acme corp"), ("project", "chat"), ("env", "prod")]
-            .map(|(word, value)| (word.to_owned(), value.to_owned()))
-            .into()
+        [
+            ("customer", "acme corp"),
+            ("project", "chat"),
+            ("env", "prod"),
+        ]
+        .map(|(word, value)| (word.to_owned(), value.to_owned()))
+        .into()
     }
 
     #[test]
@@ -202,7 +213,11 @@ mod tests {
             .collect();
         assert_eq!(
             told,
-            [("old", true, true), ("26-08-a-b-c", true, false), ("test key", false, true)]
+            [
+                ("old", true, true),
+                ("26-08-a-b-c", true, false),
+                ("test key", false, true)
+            ]
         );
     }
 }

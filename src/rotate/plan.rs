@@ -106,7 +106,11 @@ pub struct Plan {
     /// Key A's row, confirmed.
     pub key: Row,
     /// Key A's fingerprint, if its value is at hand.
-    #[serde(default, with = "super::act::print", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "super::act::print",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub fingerprint: Option<Fingerprint>,
     /// When key A goes.
     pub strategy: Strategy,

@@ -181,7 +181,9 @@ impl Look<'_> {
         }
         match &key.owner {
             Owner::ServiceAccount(account) => {
-                let answer = self.organisation.deletes_single_keys(&wish.project, &key.id);
+                let answer = self
+                    .organisation
+                    .deletes_single_keys(&wish.project, &key.id);
                 let single = self.asked("see what the API can do", answer)?;
                 let revoking = match single {
                     true => Revoking::Key,
@@ -406,12 +408,16 @@ impl Look<'_> {
         let mut final_steps = vec![match &plan.revoking {
             Revoking::Key => format!("deleting key A ({})", plan.key.id),
             Revoking::Account(account) => {
-                format!("deleting service account {account} and with it key A ({})", plan.key.id)
+                format!(
+                    "deleting service account {account} and with it key A ({})",
+                    plan.key.id
+                )
             }
         }];
         let mut warnings = self.warnings;
         if plan.strategy == Strategy::Immediate {
-            final_steps.push("it comes before the rollout: there is no way back from there on".to_owned());
+            final_steps
+                .push("it comes before the rollout: there is no way back from there on".to_owned());
             let names: Vec<&str> = plan.consumers.iter().map(|one| one.name.as_str()).collect();
             warnings.push(format!(
                 "these consumers fail from key A's deletion until they are rolled out: {}",
@@ -425,9 +431,14 @@ impl Look<'_> {
             );
         }
         let on_failure = match plan.strategy {
-            Strategy::RevokeOnly => vec!["nothing else is changed: try again with `skewer rotate resume`".to_owned()],
+            Strategy::RevokeOnly => {
+                vec!["nothing else is changed: try again with `skewer rotate resume`".to_owned()]
+            }
             _ => vec![
-                format!("it pauses; `skewer rotate resume {}` goes on, `skewer rotate abort {}` gives key A back to all consumers and deletes key B", plan.id, plan.id),
+                format!(
+                    "it pauses; `skewer rotate resume {}` goes on, `skewer rotate abort {}` gives key A back to all consumers and deletes key B",
+                    plan.id, plan.id
+                ),
                 "a canary that does not become healthy is rolled back at once".to_owned(),
                 "after key A's deletion it can only go on".to_owned(),
             ],
@@ -445,13 +456,22 @@ impl Look<'_> {
 
     fn steps(&self, plan: &Plan) -> Vec<String> {
         let revoke = match &plan.revoking {
-            Revoking::Key => format!("list again, then delete key A ({}, {})", plan.key.id, plan.key.masked),
-            Revoking::Account(account) => format!("list again, then delete service account {account}, which owns key A ({}) and nothing else", plan.key.id),
+            Revoking::Key => format!(
+                "list again, then delete key A ({}, {})",
+                plan.key.id, plan.key.masked
+            ),
+            Revoking::Account(account) => format!(
+                "list again, then delete service account {account}, which owns key A ({}) and nothing else",
+                plan.key.id
+            ),
         };
         let prove = format!(
             "prove that key A is dead: not listed{}",
             match plan.fingerprint {
-                Some(_) => format!(", refused {} times over {} s while key B is answered", plan.waits.answers, plan.waits.proof),
+                Some(_) => format!(
+                    ", refused {} times over {} s while key B is answered",
+                    plan.waits.answers, plan.waits.proof
+                ),
                 None => String::new(),
             }
         );
@@ -472,10 +492,20 @@ impl Look<'_> {
                 }
             ),
             Making::NewAccount => format!("create service account {} with key B", plan.name),
-            Making::Handed => "take key B from standard input; it must be another key of the same project".to_owned(),
+            Making::Handed => {
+                "take key B from standard input; it must be another key of the same project"
+                    .to_owned()
+            }
         });
-        steps.extend(plan.places.iter().map(|place| format!("write key B to the staging side of {place}, and read it back")));
-        steps.push(format!("ask with key B until it answers {} times in a row", plan.waits.answers));
+        steps.extend(
+            plan.places.iter().map(|place| {
+                format!("write key B to the staging side of {place}, and read it back")
+            }),
+        );
+        steps.push(format!(
+            "ask with key B until it answers {} times in a row",
+            plan.waits.answers
+        ));
         if plan.strategy == Strategy::Immediate {
             steps.push(revoke.clone());
         }
@@ -483,14 +513,20 @@ impl Look<'_> {
             let places = plan.places_of(canary).into_iter();
             steps.extend(places.map(|place| format!("make key B the current one at {place}")));
             for consumer in plan.consumers_of(canary) {
-                let calls = self.rollouts.get(&consumer).map(|stage| stage.rollout.calls(Direction::Forward));
+                let calls = self
+                    .rollouts
+                    .get(&consumer)
+                    .map(|stage| stage.rollout.calls(Direction::Forward));
                 let calls = calls.unwrap_or_default().join("; ");
                 steps.push(format!("roll {consumer} out: {calls}"));
             }
         }
         if plan.strategy == Strategy::Graceful {
             steps.push("check that all consumers are well".to_owned());
-            steps.push(format!("wait until key A has stood still for {} s", plan.waits.quiet));
+            steps.push(format!(
+                "wait until key A has stood still for {} s",
+                plan.waits.quiet
+            ));
             steps.push(revoke);
         }
         steps.push(prove);

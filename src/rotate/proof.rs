@@ -128,7 +128,12 @@ impl Run<'_> {
         })?;
         let latest = row.and_then(|row| row.last_used);
         if used.requests == 0 && latest == last_used {
-            return self.write(&act, Phase::Done { fact: Fact::default() });
+            return self.write(
+                &act,
+                Phase::Done {
+                    fact: Fact::default(),
+                },
+            );
         }
         let models: Vec<String> = used
             .models
@@ -139,7 +144,11 @@ impl Run<'_> {
             "key A is still used: {} requests in {} seconds ({}), last used {}. All {} consumers of the plan were moved and are well, so this is a consumer that the plan does not know, or somebody else. Look at it; then resume, or resume --overrule REASON, or abort",
             used.requests,
             self.plan.waits.quiet,
-            if models.is_empty() { "usage lags".to_owned() } else { models.join(", ") },
+            if models.is_empty() {
+                "usage lags".to_owned()
+            } else {
+                models.join(", ")
+            },
             latest.map_or_else(|| "never".to_owned(), |at| format!("at {at}")),
             self.plan.consumers.len(),
         );
@@ -197,20 +206,32 @@ impl Run<'_> {
             }
             match run.world.organisation.saw_deletion(&run.plan.key.id) {
                 Ok(Some(true)) => {}
-                Ok(Some(false)) => notes.push("the audit log does not tell of the deletion yet".to_owned()),
+                Ok(Some(false)) => {
+                    notes.push("the audit log does not tell of the deletion yet".to_owned())
+                }
                 Ok(None) => notes.push("there is no audit log to tell of the deletion".to_owned()),
                 Err(error) => notes.push(format!("the audit log could not be asked: {error}")),
             }
             let Some(key_a) = run.world.key_a.cloned() else {
-                notes.push("key A's value was not at hand: nobody tried whether it still works".to_owned());
-                return Ok(Fact { notes, ..Fact::default() });
+                notes.push(
+                    "key A's value was not at hand: nobody tried whether it still works".to_owned(),
+                );
+                return Ok(Fact {
+                    notes,
+                    ..Fact::default()
+                });
             };
             let key_b = run.value();
             if key_b.is_none() && run.plan.strategy != Strategy::RevokeOnly {
-                notes.push("no store gives key B back: an outage would look like key A's death".to_owned());
+                notes.push(
+                    "no store gives key B back: an outage would look like key A's death".to_owned(),
+                );
             }
             run.watch_death(&key_a, key_b.as_ref())?;
-            Ok(Fact { notes, ..Fact::default() })
+            Ok(Fact {
+                notes,
+                ..Fact::default()
+            })
         })?;
         Ok(())
     }
@@ -227,7 +248,10 @@ impl Run<'_> {
         let mut first = None;
         let mut row = 0;
         loop {
-            let why = match (organisation.probe(key_a), key_b.map(|b| organisation.probe(b))) {
+            let why = match (
+                organisation.probe(key_a),
+                key_b.map(|b| organisation.probe(b)),
+            ) {
                 (Answer::Dead, None | Some(Answer::Live)) => {
                     row += 1;
                     first.get_or_insert_with(|| clock.uptime());
@@ -241,7 +265,9 @@ impl Run<'_> {
             if let Some(why) = why {
                 (first, row) = (None, 0);
                 // Deleted keys worked on for a while; nobody knows how long.
-                if clock.uptime().saturating_sub(begun) > 4 * over + Duration::from_secs(waits.settling) {
+                if clock.uptime().saturating_sub(begun)
+                    > 4 * over + Duration::from_secs(waits.settling)
+                {
                     return Err(CallError::NotDone(why));
                 }
             }

@@ -199,10 +199,7 @@ impl<'a> Run<'a> {
 
     /// Waits, unless the user wants to stop.
     pub(super) fn wait(&self, time: Duration) -> Result<(), Halt> {
-        self.world
-            .clock
-            .sleep(time)
-            .map_err(|_| Halt::Interrupted)
+        self.world.clock.sleep(time).map_err(|_| Halt::Interrupted)
     }
 
     /// Waits within an act.

@@ -81,7 +81,10 @@ impl<'a, S> Rotation<'a, S> {
         }
     }
 
-    pub(super) fn step<T>(mut self, work: impl FnOnce(&mut Run<'a>) -> Result<(), Halt>) -> Step<'a, T> {
+    pub(super) fn step<T>(
+        mut self,
+        work: impl FnOnce(&mut Run<'a>) -> Result<(), Halt>,
+    ) -> Step<'a, T> {
         match work(&mut self.run) {
             Ok(()) => Ok(Rotation::at(self.run)),
             Err(halt) => Err(Stopped {

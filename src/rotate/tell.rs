@@ -89,7 +89,8 @@ fn about(
 
 fn facts(entry: &Entry, redact: &dyn Fn(&[u8]) -> Masked) -> BTreeMap<String, Masked> {
     let mut facts = BTreeMap::new();
-    let mut put = |name: &str, text: String| drop(facts.insert(name.to_owned(), redact(text.as_bytes())));
+    let mut put =
+        |name: &str, text: String| drop(facts.insert(name.to_owned(), redact(text.as_bytes())));
     if let Phase::Done { fact } = &entry.phase {
         if let Some(key) = &fact.key {
             put("key", key.clone());

@@ -34,7 +34,11 @@ fn every_strategy_ends_with_key_a_dead_and_consumers_served() {
         let (outcome, _) = bench.process(None, Work::Drive);
         outcome.unwrap();
         bench.assert_ended(strategy);
-        assert_eq!(bench.organisation.deleted().len(), 1, "only key A is deleted");
+        assert_eq!(
+            bench.organisation.deleted().len(),
+            1,
+            "only key A is deleted"
+        );
         if strategy != Strategy::Immediate {
             assert_eq!(*bench.failed.lock().unwrap(), 0);
         }
@@ -55,7 +59,11 @@ fn a_process_killed_at_any_entry_twice_ends_well() {
                 finish(&bench);
                 bench.assert_ended(strategy);
                 if strategy == Strategy::Graceful {
-                    assert_eq!(*bench.failed.lock().unwrap(), 0, "killed at {first}, {second}");
+                    assert_eq!(
+                        *bench.failed.lock().unwrap(),
+                        0,
+                        "killed at {first}, {second}"
+                    );
                 }
             }
         }
@@ -105,7 +113,10 @@ fn a_key_that_somebody_still_uses_is_not_revoked_until_a_person_says_so() {
     let Err(Halt::Human(why)) = outcome else {
         panic!("{outcome:?}");
     };
-    assert!(why.contains("7 requests") && why.contains("gpt-5 7"), "{why}");
+    assert!(
+        why.contains("7 requests") && why.contains("gpt-5 7"),
+        "{why}"
+    );
     assert!(bench.organisation.live().contains(&bench.key_a));
     bench.organisation.use_key(&bench.plan.key.id, 7);
     bench.process(None, Work::Overrule).0.unwrap();
@@ -130,7 +141,11 @@ fn the_journal_holds_no_key() {
     bench.process(None, Work::Drive).0.unwrap();
     let summary = bench.summary();
     let text = format!("{summary:?}");
-    let values = bench.organisation.live().into_iter().chain([bench.key_a.clone()]);
+    let values = bench
+        .organisation
+        .live()
+        .into_iter()
+        .chain([bench.key_a.clone()]);
     for value in values {
         let whole = String::from_utf8(value.expose().to_vec()).unwrap();
         assert!(!text.contains(&whole[10..40]), "the journal holds a key");

@@ -125,7 +125,13 @@ impl Run<'_> {
 
     fn end(&mut self) -> Result<(), Halt> {
         self.sweep(true)?;
-        for place in self.memory.locks.clone().into_iter().chain(self.plan.lock.clone()) {
+        for place in self
+            .memory
+            .locks
+            .clone()
+            .into_iter()
+            .chain(self.plan.lock.clone())
+        {
             let act = Act::Unlock {
                 place: place.clone(),
             };

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use super::act::Entry;
 use super::journal::{Journal, JournalError, Summary};
-use super::organisation::{
-    Answer, CallError, Minted, Organisation, Owner, Row, Scopes, Use,
-};
+use super::organisation::{Answer, CallError, Minted, Organisation, Owner, Row, Scopes, Use};
 use super::plan::{Consumer, Making, Plan, Revoking, Strategy, Waits};
 use super::run::{Halt, Run, World};
 use super::states::Stopped;
@@ -92,7 +90,10 @@ impl Fake {
         }
     }
 
-    fn change<T>(&self, late: impl FnOnce(Duration) -> Result<T, CallError>) -> Result<T, CallError> {
+    fn change<T>(
+        &self,
+        late: impl FnOnce(Duration) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
         let lost = |text: &str| CallError::Unsure(format!("{text} was ordered"));
         match self.call() {
             None => late(Duration::ZERO),
@@ -378,7 +379,10 @@ impl Bench {
     /// Consumers send a request each; those with a dead key fail.
     fn load(&self) {
         let live = self.organisation.live();
-        let dead = self.held.values().filter(|held| !live.contains(&held.lock().unwrap()));
+        let dead = self
+            .held
+            .values()
+            .filter(|held| !live.contains(&held.lock().unwrap()));
         *self.failed.lock().unwrap() += dead.count() as u64;
     }
 
@@ -432,7 +436,10 @@ impl Bench {
             assert!(live.contains(&held), "{name} holds a dead key");
         }
         for (name, store) in &self.places {
-            assert!(live.contains(&store.inner().handed_out().unwrap()), "{name}");
+            assert!(
+                live.contains(&store.inner().handed_out().unwrap()),
+                "{name}"
+            );
             assert_eq!(store.inner().read(Slot::Next).unwrap(), None, "{name}");
             assert_eq!(store.inner().read(Slot::Previous).unwrap(), None, "{name}");
             assert_eq!(store.inner().read(Slot::Lock).unwrap(), None, "{name}");
