@@ -1,6 +1,7 @@
 //! Settings of a scan, and where each value comes from: flags over environment over the project's
 //! `skewer.toml` over the user's own file over the defaults. A file can be written by whoever can
-//! change a repository, so it holds scan settings only: no host, no command, no store, no policy.
+//! change a repository, so it holds scan settings only: no host, no command, no store, no policy. Those
+//! stand in the user's own file, or in one that is named on the command line: see [`Private`].
 //!
 //! The room reads files, nothing else: the environment, the working directory and the user's
 //! directories are handed in.
@@ -9,6 +10,7 @@ mod credential;
 mod file;
 mod globs;
 mod section;
+mod private;
 mod table;
 mod value;
 
@@ -18,6 +20,7 @@ pub use self::globs::Globs;
 #[cfg(test)]
 pub(crate) use self::section::tests;
 pub use self::section::{Section, time_span};
+pub use self::private::{KeySource, Network, OpenAi, Private, Profile};
 pub use self::table::{Described, Row, Settings, Sources, TABLE};
 pub use self::value::{Glob, Many, OnIncomplete, One, Origin};
 

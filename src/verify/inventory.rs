@@ -45,9 +45,12 @@ pub enum Listed<'a> {
 }
 
 impl Organisation {
-    /// Lists everything, or takes from the cache what is not older than `max_age`. What can't be
-    /// listed makes the inventory incomplete; it is never an empty one.
-    pub fn inventory(&self, max_age: Duration) -> Inventory {
+    /// Whether an inventory would be taken from the cache, so that nobody is asked.
+    pub fn is_warm(&self, max_age: Duration) -> bool {
+        is_whole(&self.remembered(max_age))
+    }
+
+    fn remembered(&self, max_age: Duration) -> Stock {
         let service = self.admin.service();
         let base = service.settings().base.to_string();
         let now = service.clock().now().as_second();
@@ -57,6 +60,14 @@ impl Organisation {
         };
         let max_age = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
         stock.forget(now.saturating_sub(max_age), now);
+        stock
+    }
+
+    /// Lists everything, or takes from the cache what is not older than `max_age`. What can't be
+    /// listed makes the inventory incomplete; it is never an empty one.
+    pub fn inventory(&self, max_age: Duration) -> Inventory {
+        let service = self.admin.service();
+        let mut stock = self.remembered(max_age);
         let warm = is_whole(&stock);
         let mut listing = match self.fill(&mut stock) {
             Ok(()) => Listing::Complete,

@@ -205,6 +205,7 @@ impl Fixture {
             findings: &self.findings,
             coverage: &self.coverage,
             suppressions: &self.suppressions,
+            checks: None,
             target: &self.target,
             commit: None,
             version: "0.1.0",
