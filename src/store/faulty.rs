@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -181,6 +182,10 @@ impl<S: Store> Store for Faulty<S> {
 
     fn forget(&self, rotation: &str) -> Result<(), StoreError> {
         self.run(Call::Forget, || self.inner.forget(rotation))
+    }
+
+    fn hand_over(&self, slot: Slot, lifetime: Duration) -> Result<Secret, StoreError> {
+        self.run(Call::Read, || self.inner.hand_over(slot, lifetime))
     }
 
     fn lock(&self, lease: &Lease, now: Timestamp) -> Result<(), StoreError> {

@@ -11,11 +11,15 @@ mod error;
 mod faulty;
 mod file;
 mod memory;
+mod rest;
 mod slots;
 mod types;
+mod vault;
 
 #[cfg(test)]
 mod contract;
+
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -26,6 +30,7 @@ pub use self::types::{
     Capabilities, CheckAndSet, GivesBack, Held, Lease, Note, Preflight, Slot, Version,
 };
 use crate::config::{ConfigError, Section, Surroundings};
+use crate::http;
 use crate::secret::Secret;
 
 /// How long a lease is heeded beyond its end, since clocks differ.
@@ -36,6 +41,8 @@ pub const SKEW: SignedDuration = SignedDuration::from_secs(60);
 pub struct Outside<'a> {
     /// Where credentials come from.
     pub surroundings: Surroundings<'a>,
+    /// How servers are reached; a store may trust further certificates.
+    pub http: &'a http::Settings,
 }
 
 /// A kind of store.
@@ -51,6 +58,7 @@ pub struct Kind {
 #[rustfmt::skip]
 pub const KINDS: &[Kind] = &[
     Kind { name: "file", help: "a value in a .env, YAML or JSON file, or in a file of its own", open: file::open },
+    Kind { name: "vault", help: "a field of a secret in Vault or OpenBao, KV version 2", open: vault::open },
 ];
 
 /// Opens the store that a section of the configuration describes. Nothing is asked of it yet.
@@ -66,7 +74,10 @@ pub fn open(section: &Section, outside: &Outside<'_>) -> Result<Box<dyn Store>, 
 impl Outside<'_> {
     /// Nothing is there.
     pub(crate) fn for_tests() -> Self {
+        static HTTP: std::sync::LazyLock<http::Settings> =
+            std::sync::LazyLock::new(Default::default);
         Self {
+            http: &HTTP,
             surroundings: Surroundings {
                 variable: &|_| None,
             },
@@ -132,6 +143,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store refuses, or can't be reached.
     fn forget(&self, rotation: &str) -> Result<(), StoreError>;
+
+    /// Gives a token that whoever is to have a slot's value opens once, within `lifetime`, so that
+    /// the value itself passes through nobody's hands; if it was opened before, that shows.
+    ///
+    /// # Errors
+    /// [`StoreError::Unable`] in stores that don't know such tokens.
+    fn hand_over(&self, slot: Slot, lifetime: Duration) -> Result<Secret, StoreError>;
 
     /// Takes or extends the lock, or takes over one that has ended ([`SKEW`] included).
     ///

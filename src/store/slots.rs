@@ -1,6 +1,8 @@
 //! The steps of a rotation, once for all stores that can read, write and remove a slot: a kind of
 //! store implements [`Slots`], and is a [`Store`] by that.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::types::{Capabilities, GivesBack, Held, Lease, Note, Preflight, Slot, Version};
@@ -54,6 +56,14 @@ pub(super) trait Slots: Send + Sync {
 
     /// Empties a slot that is in that state; an empty one is no error.
     fn remove(&self, slot: Slot, held: &Held) -> Result<(), StoreError>;
+
+    /// See [`Store::hand_over`].
+    fn hand_over(&self, _: Slot, _: Duration) -> Result<Secret, StoreError> {
+        Err(StoreError::Unable {
+            place: self.about().place.clone(),
+            what: "hand a value over by a token".to_owned(),
+        })
+    }
 }
 
 /// Parts of the steps.
@@ -289,6 +299,10 @@ impl<S: Slots> Store for S {
             note: Some(&kept),
         };
         self.put(Slot::Current, put, Expect::Version(over))
+    }
+
+    fn hand_over(&self, slot: Slot, lifetime: Duration) -> Result<Secret, StoreError> {
+        Slots::hand_over(self, slot, lifetime)
     }
 
     fn forget(&self, rotation: &str) -> Result<(), StoreError> {
