@@ -70,14 +70,15 @@ fn variable(names: &[&str]) -> Option<String> {
     names.iter().find_map(set)
 }
 
-/// The HTTP client. `local`: nothing but this machine will be asked, so no certificate is needed.
-pub(super) fn client(network: &Network, local: bool) -> anyhow::Result<Client> {
+/// How servers are reached. `local`: nothing but this machine will be asked, so no certificate is
+/// needed.
+pub(super) fn reached(network: &Network, local: bool) -> anyhow::Result<http::Settings> {
     let named = network.proxy.clone();
     let proxy =
         named.or_else(|| variable(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]));
     let excepted = network.no_proxy.clone();
     let excepted = excepted.or_else(|| variable(&["NO_PROXY", "no_proxy"]));
-    let settings = http::Settings {
+    Ok(http::Settings {
         connect: Duration::from_secs(network.connect_seconds),
         exchange: Duration::from_secs(network.answer_seconds),
         proxy: proxy.map(|proxy| Secret::new(proxy.into_bytes())),
@@ -87,8 +88,7 @@ pub(super) fn client(network: &Network, local: bool) -> anyhow::Result<Client> {
             false => roots(network.ca_file.as_deref())?,
         },
         ..http::Settings::default()
-    };
-    Ok(Client::new(settings)?)
+    })
 }
 
 /// Whom the system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` have a say), and who was named.
@@ -125,7 +125,7 @@ pub(super) fn service(
     settings.per_minute = openai.requests_per_minute;
     settings.probes_per_minute = openai.probes_per_minute;
     settings.seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
-    let client = client(network, settings.base.is_loopback())?;
+    let client = Client::new(reached(network, settings.base.is_loopback())?)?;
     let clock = Arc::new(System::new(stop));
     Ok(Service::new(client, settings, clock, redact, progress))
 }

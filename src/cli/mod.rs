@@ -7,6 +7,7 @@ mod baseline;
 mod completions;
 mod config;
 mod context;
+mod drill;
 mod error;
 mod exit;
 mod history;
@@ -15,6 +16,7 @@ mod keys;
 mod man;
 mod reporting;
 mod reread;
+mod rotate;
 mod rules;
 mod scan;
 mod settings;
@@ -52,6 +54,10 @@ enum Command {
     Verify(verify::Verify),
     #[command(subcommand)]
     Keys(keys::Keys),
+    #[command(subcommand)]
+    Rotate(rotate::Rotate),
+    Revoke(rotate::Revoke),
+    Drill(drill::Drill),
     Allow(allow::Allow),
     Baseline(baseline::BaselineCommand),
     Config(config::Config),
@@ -69,6 +75,9 @@ impl Command {
             Self::Hook(command) => command.run(context),
             Self::Verify(command) => command.run(context),
             Self::Keys(command) => command.run(context),
+            Self::Rotate(command) => command.run(context),
+            Self::Drill(command) => command.run(context),
+            Self::Revoke(command) => command.run(context),
             Self::Allow(command) => command.run(context),
             Self::Baseline(command) => command.run(context),
             Self::Config(command) => command.run(context),

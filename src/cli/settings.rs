@@ -9,7 +9,7 @@ use jiff::civil::Date;
 
 use super::Exit;
 use super::error::Hint;
-use crate::config::{
+use crate::config::{Section, 
     self, File, Globs, OnIncomplete, Origin, Private, Settings, Sources, TABLE, USER_FILE,
 };
 use crate::matcher::Matcher;
@@ -231,6 +231,17 @@ impl Loaded {
     pub(super) fn private(&self) -> anyhow::Result<Private> {
         let file = self.trusted.last();
         Ok(file.map(Private::parse).transpose()?.unwrap_or_default())
+    }
+
+    /// The user's own file as tables that others read; empty if there is none.
+    pub(super) fn own_section(&self) -> anyhow::Result<Section> {
+        let none = || File {
+            name: USER_FILE.to_owned(),
+            base: PathBuf::new(),
+            text: String::new(),
+            trusted: true,
+        };
+        Ok(Section::whole(self.trusted.last().cloned().unwrap_or_else(none)))
     }
 
     /// The built-in rules and those of the settings.

@@ -293,6 +293,14 @@ impl Verifying {
     }
 
     /// The organisations, not asked yet.
+    pub(super) fn reachable(
+        &self,
+        context: &Context,
+        stop: &Arc<AtomicBool>,
+    ) -> anyhow::Result<Vec<Organisation>> {
+        self.organisations(&Arc::new(Bar::new(context)), stop)
+    }
+
     fn organisations(
         &self,
         bar: &Arc<Bar>,

@@ -11,6 +11,7 @@ mod file;
 mod globs;
 mod section;
 mod private;
+mod rotation;
 mod table;
 mod value;
 
@@ -20,6 +21,7 @@ pub use self::globs::Globs;
 #[cfg(test)]
 pub(crate) use self::section::tests;
 pub use self::section::{Section, time_span};
+pub use self::rotation::{OF_CONSUMER, OfConsumer, Rotation};
 pub use self::private::{KeySource, Network, OpenAi, Private, Profile};
 pub use self::table::{Described, Row, Settings, Sources, TABLE};
 pub use self::value::{Glob, Many, OnIncomplete, One, Origin};

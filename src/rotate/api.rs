@@ -36,7 +36,10 @@ impl From<Error> for CallError {
 }
 
 /// A row of the listing; one without what decides about deletion makes the listing useless.
-fn row(key: ApiKey) -> Result<Row, CallError> {
+///
+/// # Errors
+/// What it lacks.
+pub fn row(key: &ApiKey) -> Result<Row, CallError> {
     let lacks =
         |what: &str| CallError::Refused(format!("the listing tells no {what} of key {}", key.id));
     let owner = key.owner.as_ref().ok_or_else(|| lacks("owner"))?;
@@ -56,7 +59,7 @@ fn row(key: ApiKey) -> Result<Row, CallError> {
             .ok_or_else(|| lacks("masked form"))?,
         created: key.created_at.ok_or_else(|| lacks("time of creation"))?,
         last_used: key.last_used_at,
-        id: key.id,
+        id: key.id.clone(),
     })
 }
 
@@ -79,7 +82,7 @@ fn deleted<T>(outcome: Result<T, Error>) -> Result<(), CallError> {
 impl Organisation for Api<'_> {
     fn keys(&self, project: &str) -> Result<Vec<Row>, CallError> {
         let keys = self.admin.api_keys(project, Access::Any).all()?;
-        keys.into_iter().map(row).collect()
+        keys.iter().map(row).collect()
     }
 
     fn time(&self) -> Option<i64> {

@@ -79,6 +79,8 @@ pub struct Memory {
     pub closed: bool,
     /// An act that was begun, and of which nobody knows how it ended.
     pub pending: Option<Act>,
+    /// The last act that was refused or not done.
+    pub refused: Option<Act>,
     /// What a person should know.
     pub notes: Vec<String>,
 }
@@ -130,6 +132,7 @@ impl Memory {
                     attempt.gone = true;
                 }
                 self.pending = None;
+                self.refused = Some(entry.act.clone());
             }
             Phase::Unsure { .. } => self.pending = None,
             Phase::Done { fact } => {

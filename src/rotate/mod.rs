@@ -28,7 +28,7 @@ mod tests;
 mod world;
 
 pub use self::act::{Act, Entry, Fact, Phase};
-pub use self::api::Api;
+pub use self::api::{Api, row};
 pub use self::contain::{Ceiling, ContainError, Limits, contain, restore};
 pub use self::drive::Standing;
 pub use self::journal::{Journal, JournalError, Summary};

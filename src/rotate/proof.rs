@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::act::{Act, Fact, Phase};
-use super::organisation::{Answer, CallError, Row};
+use super::organisation::{Answer, CallError, Row, Use};
 use super::plan::{Revoking, Strategy};
 use super::run::{Halt, Run};
 use crate::rollout::{self, Direction, Move};
@@ -123,7 +123,12 @@ impl Run<'_> {
         }
         let (used, row) = self.ask("ask what key A did", |run| {
             let (project, id) = (&run.plan.project, &run.plan.key.id);
-            let used = run.world.organisation.used(project, id, since)?;
+            // Usage comes by the minute: one that had begun would tell of what was before.
+            let whole = since.saturating_add(59).div_euclid(60) * 60;
+            let used = match whole < end {
+                true => run.world.organisation.used(project, id, whole)?,
+                false => Use::default(),
+            };
             Ok((used, run.row_a()?))
         })?;
         let latest = row.and_then(|row| row.last_used);

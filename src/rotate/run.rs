@@ -114,6 +114,14 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// Whether it stands still because a consumer did not become healthy while key A lives: then
+    /// everybody is better off with key A than with half of a rollout.
+    pub fn is_failed_rollout(&self, halt: &Halt) -> bool {
+        matches!(halt, Halt::Refused { .. })
+            && matches!(self.memory.refused, Some(Act::RollOut { .. }))
+            && !self.memory.revoked
+    }
+
     /// What is known so far.
     pub fn memory(&self) -> &Memory {
         &self.memory
