@@ -5,6 +5,7 @@ pub mod account;
 pub mod audit;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod coverage;
 pub mod disk;

@@ -11,8 +11,12 @@
 
 mod check;
 mod event;
+mod export;
+mod syslog;
 mod trail;
 
 pub use self::check::{Checked, Flaw, check, records};
 pub use self::event::{Activity, Entity, EntityKind, Event, Leak, Outcome, Record, Step, Who};
+pub use self::export::{PROFILES, Profile, profile};
+pub use self::syslog::{Receiver, Sender, SyslogError, message};
 pub use self::trail::{GENESIS, Hash, Head, LONGEST_LINE, Trail, TrailError};

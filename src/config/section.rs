@@ -27,7 +27,7 @@ pub struct Section {
     file: Arc<File>,
     path: Vec<Step>,
     /// Names in it that somebody else reads.
-    taken: &'static [&'static str],
+    taken: Vec<&'static str>,
 }
 
 /// What every section of several kinds begins with.
@@ -42,7 +42,7 @@ impl Section {
         Self {
             file: Arc::new(file),
             path: Vec::new(),
-            taken: &[],
+            taken: Vec::new(),
         }
     }
 
@@ -123,14 +123,14 @@ impl Section {
         Self {
             file: Arc::clone(&self.file),
             path,
-            taken: &[],
+            taken: Vec::new(),
         }
     }
 
     /// The same table, of which `names` are read by somebody else.
     #[must_use]
-    pub fn without(mut self, names: &'static [&'static str]) -> Self {
-        self.taken = names;
+    pub fn without(mut self, names: &[&'static str]) -> Self {
+        self.taken.extend(names);
         self
     }
 
@@ -237,7 +237,7 @@ impl Section {
         });
         parsed.map_err(|error| {
             let line = self.line(error.span().map_or(0, |span| span.start));
-            let said = explain(error.message(), self.taken);
+            let said = explain(error.message(), &self.taken);
             let problem = match self.path.is_empty() {
                 true => said,
                 false => format!("[{}]: {said}", self.name()),

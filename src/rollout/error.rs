@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::store::StoreError;
+
 /// Why a stage did not get where it should. The text may quote the words of a server or a program,
 /// which come from outside: it goes through the redaction before anyone sees it.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,52 @@ pub enum RolloutError {
         /// What is moved.
         target: String,
     },
+}
+
+impl From<StoreError> for RolloutError {
+    /// Servers are talked to as stores are; here, the place is a target.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound { place, what } => Self::NotFound {
+                target: place,
+                what,
+            },
+            StoreError::Denied {
+                place,
+                doing,
+                reason,
+                rights,
+            } => Self::Denied {
+                target: place,
+                doing,
+                reason,
+                rights,
+            },
+            StoreError::Unreachable {
+                place,
+                doing,
+                reason,
+                sent,
+            } => Self::Unreachable {
+                target: place,
+                doing,
+                reason,
+                sent,
+            },
+            StoreError::Malformed { place, reason } => Self::Malformed {
+                target: place,
+                reason,
+            },
+            StoreError::Refused { place, reason } => Self::Failed {
+                target: place,
+                reason,
+            },
+            other => Self::Failed {
+                target: String::new(),
+                reason: other.to_string(),
+            },
+        }
+    }
 }
 
 impl RolloutError {

@@ -6,7 +6,11 @@
 //! stage is done when nothing is left that holds the old key, not when the new one has begun.
 
 mod error;
+mod health;
+mod kubernetes;
+mod program;
 mod simulated;
+mod systemd;
 mod wait;
 
 use std::fmt;
@@ -15,7 +19,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::error::RolloutError;
 pub use self::simulated::Simulated;
-pub use self::wait::{Stage, wait};
+pub use self::wait::{Stage, open_stage, wait};
+use crate::config::{ConfigError, Section};
+pub use crate::store::Outside;
 
 /// Which of a rotation's moves this is: the same move is not made twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +109,32 @@ pub trait Rollout: Send + Sync {
     /// # Errors
     /// That can't be told; [`RolloutError::is_passing`] says whether asking again may help.
     fn progress(&self, started: &Started) -> Result<Progress, RolloutError>;
+}
+
+/// A kind of rollout.
+pub struct Kind {
+    /// What `kind` says in the configuration.
+    pub name: &'static str,
+    /// One line about it.
+    pub help: &'static str,
+    open: fn(&Section, &Outside<'_>) -> Result<Box<dyn Rollout>, ConfigError>,
+}
+
+/// The kinds. A new one is one file and one line here.
+#[rustfmt::skip]
+pub const KINDS: &[Kind] = &[
+    Kind { name: "kubernetes", help: "a Deployment, StatefulSet or DaemonSet whose pods are replaced", open: kubernetes::open },
+    Kind { name: "systemd", help: "a systemd unit that is restarted", open: systemd::open },
+    Kind { name: "program", help: "a program of your own", open: program::open },
+];
+
+/// Opens the rollout that a section of the configuration describes. Nothing is asked of it yet.
+///
+/// # Errors
+/// A setting is wrong, or a credential can't be had.
+pub fn open(section: &Section, outside: &Outside<'_>) -> Result<Box<dyn Rollout>, ConfigError> {
+    let kind = section.choose(KINDS, |kind| kind.name)?;
+    (kind.open)(section, outside)
 }
 
 /// Tells whether what was moved works.

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Health, Move, Progress, Rollout, RolloutError, Started};
+use serde::Deserialize;
+
+use super::{Health, Move, Outside, Progress, Rollout, RolloutError, Started, health, open};
 use crate::clock::Clock;
+use crate::config::{ConfigError, Section, time_span};
 
 /// A group of consumers that is moved at once.
 pub struct Stage {
@@ -19,6 +22,61 @@ pub struct Stage {
     pub pause: Duration,
     /// How many health checks in a row must succeed.
     pub healthy_after: u32,
+}
+
+/// What every stage has, whatever its kind.
+#[derive(Deserialize)]
+struct Common {
+    name: String,
+    #[serde(default = "ten_minutes", deserialize_with = "time_span")]
+    limit: Duration,
+    #[serde(default = "five_seconds", deserialize_with = "time_span")]
+    pause: Duration,
+    #[serde(default = "three")]
+    healthy_after: u32,
+}
+
+const COMMON: &[&str] = &["name", "limit", "pause", "healthy_after"];
+
+const HEALTH: &str = "health";
+
+/// The names of a stage that its kind does not read, as far as the kind is not that of a cluster.
+const TAKEN: &[&str] = &["name", "limit", "pause", "healthy_after", HEALTH];
+
+fn ten_minutes() -> Duration {
+    Duration::from_secs(600)
+}
+
+fn five_seconds() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn three() -> u32 {
+    3
+}
+
+/// Opens the stage that a section of the configuration describes.
+///
+/// # Errors
+/// A setting is wrong, or a credential can't be had.
+pub fn open_stage(section: &Section, outside: &Outside<'_>) -> Result<Stage, ConfigError> {
+    let common: Common = section.pick(COMMON)?;
+    if common.pause.is_zero() || common.healthy_after == 0 {
+        return Err(section.invalid("`pause` and `healthy_after` are at least 1"));
+    }
+    let health = section.list(HEALTH)?;
+    let health: Result<Vec<_>, ConfigError> = health
+        .iter()
+        .map(|one| health::open(one, outside))
+        .collect();
+    Ok(Stage {
+        name: common.name,
+        rollout: open(&section.clone().without(TAKEN), outside)?,
+        health: health?,
+        limit: common.limit,
+        pause: common.pause,
+        healthy_after: common.healthy_after,
+    })
 }
 
 impl Stage {

@@ -10,8 +10,10 @@
 mod error;
 mod faulty;
 mod file;
+mod kubernetes;
 mod memory;
-mod rest;
+mod program;
+pub(crate) mod rest;
 mod slots;
 mod types;
 mod vault;
@@ -59,6 +61,8 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     Kind { name: "file", help: "a value in a .env, YAML or JSON file, or in a file of its own", open: file::open },
     Kind { name: "vault", help: "a field of a secret in Vault or OpenBao, KV version 2", open: vault::open },
+    Kind { name: "kubernetes", help: "a key of a Kubernetes Secret", open: kubernetes::open },
+    Kind { name: "program", help: "a program of your own (protocol skewer.store/1)", open: program::open },
 ];
 
 /// Opens the store that a section of the configuration describes. Nothing is asked of it yet.

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 const LONGEST_MESSAGE: usize = 300;
 
 /// A server, and how a store behind it speaks of itself.
-pub(super) struct Rest {
+pub(crate) struct Rest {
     client: Client,
     base: Address,
     place: String,
@@ -20,7 +20,7 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    pub(super) fn new(client: Client, base: Address, place: &str, rights: &[String]) -> Self {
+    pub(crate) fn new(client: Client, base: Address, place: &str, rights: &[String]) -> Self {
         Self {
             client,
             base,
@@ -30,18 +30,18 @@ impl Rest {
     }
 
     /// A request below the base address; each part of the path may have several segments.
-    pub(super) fn request(&self, method: Method, path: &[&str]) -> Request {
+    pub(crate) fn request(&self, method: Method, path: &[&str]) -> Request {
         Request::new(method, self.address(path))
     }
 
-    pub(super) fn address(&self, path: &[&str]) -> Address {
+    pub(crate) fn address(&self, path: &[&str]) -> Address {
         let segments = path.iter().flat_map(|part| part.split('/'));
         self.base
             .join(segments.filter(|segment| !segment.is_empty()))
     }
 
     /// Sends it; `doing` says what for, as a verb.
-    pub(super) fn send(&self, doing: &str, request: Request) -> Result<Answer, StoreError> {
+    pub(crate) fn send(&self, doing: &str, request: Request) -> Result<Answer, StoreError> {
         self.client
             .send(request)
             .map_err(|error| self.lost(doing, &error))
@@ -57,7 +57,7 @@ impl Rest {
     }
 
     /// What an answer that is no success means.
-    pub(super) fn refused(&self, doing: &str, answer: &Answer) -> StoreError {
+    pub(crate) fn refused(&self, doing: &str, answer: &Answer) -> StoreError {
         let place = self.place.clone();
         let doing = doing.to_owned();
         let reason = message(answer);
@@ -93,7 +93,7 @@ impl Rest {
     }
 
     /// The body of a success, as `T`.
-    pub(super) fn parse<T: DeserializeOwned>(
+    pub(crate) fn parse<T: DeserializeOwned>(
         &self,
         doing: &str,
         answer: &Answer,
@@ -105,7 +105,7 @@ impl Rest {
     }
 
     /// A success whose body does not matter.
-    pub(super) fn done(&self, doing: &str, answer: &Answer) -> Result<(), StoreError> {
+    pub(crate) fn done(&self, doing: &str, answer: &Answer) -> Result<(), StoreError> {
         match answer.status {
             200..300 => Ok(()),
             _ => Err(self.refused(doing, answer)),
@@ -113,7 +113,7 @@ impl Rest {
     }
 
     /// An answer that makes no sense.
-    pub(super) fn malformed(&self, doing: &str) -> StoreError {
+    pub(crate) fn malformed(&self, doing: &str) -> StoreError {
         StoreError::Malformed {
             place: self.place.clone(),
             reason: format!("what it answered when it was to {doing} can't be understood"),
@@ -122,7 +122,7 @@ impl Rest {
 }
 
 /// A client for a store, which trusts `ca`, too.
-pub(super) fn client(
+pub(crate) fn client(
     section: &Section,
     ca: Option<&str>,
     outside: &Outside<'_>,
@@ -139,12 +139,12 @@ pub(super) fn client(
 }
 
 /// A base address.
-pub(super) fn address(section: &Section, text: &str) -> Result<Address, ConfigError> {
+pub(crate) fn address(section: &Section, text: &str) -> Result<Address, ConfigError> {
     Address::parse(text).map_err(|error| section.invalid(format!("`address`: {error}")))
 }
 
 /// A credential, now.
-pub(super) fn credential(
+pub(crate) fn credential(
     section: &Section,
     name: &str,
     credential: &Credential,
@@ -186,7 +186,7 @@ fn message(answer: &Answer) -> String {
 
 /// A body in JSON, for [`Request::body`]. It has room from the start: a buffer that grows leaves
 /// copies behind.
-pub(super) fn json(body: &impl Serialize) -> (&'static str, Secret) {
+pub(crate) fn json(body: &impl Serialize) -> (&'static str, Secret) {
     let mut bytes = Vec::with_capacity(32 << 10);
     serde_json::to_writer(&mut bytes, body).expect("texts and numbers can be written");
     ("application/json", Secret::new(bytes))
@@ -194,7 +194,7 @@ pub(super) fn json(body: &impl Serialize) -> (&'static str, Secret) {
 
 /// A secret text in a body.
 #[derive(Clone)]
-pub(super) struct Text(pub(super) Secret);
+pub(crate) struct Text(pub(crate) Secret);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

@@ -32,8 +32,9 @@ impl Slot {
     }
 }
 
-/// The store's own name for a state of a slot: equal only if nothing was written in between. It
-/// reveals nothing of the value, so that it may be journaled.
+/// Names a state of a slot: the store's own number for it or, where there is none, a fingerprint.
+/// Equal only if the slot holds the same. It reveals nothing of the value, so that it may be
+/// journaled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Version(String);
