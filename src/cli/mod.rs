@@ -13,6 +13,7 @@ mod hook;
 mod man;
 mod reporting;
 mod rules;
+mod sandbox;
 mod scan;
 mod settings;
 mod staged;
@@ -48,6 +49,7 @@ enum Command {
     Baseline(baseline::BaselineCommand),
     Config(config::Config),
     Rules(rules::Rules),
+    Sandbox(sandbox::SandboxCommand),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -63,6 +65,7 @@ impl Command {
             Self::Baseline(command) => command.run(context),
             Self::Config(command) => command.run(context),
             Self::Rules(command) => command.run(context),
+            Self::Sandbox(command) => command.run(context),
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),
         }

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
 use super::forms::Form;
+use super::parts::{Member, NewKey, Owner, Project, ServiceAccount, User};
 use super::routes;
 use super::settings::Settings;
-use super::world::{Member, NewKey, Owner, Project, ServiceAccount, User, World};
+use super::world::World;
 
 const DAY: i64 = 86_400_000;
 
@@ -251,6 +252,7 @@ fn work(world: &mut World, shape: &Shape) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::forms::redacted;
 
     fn seeded(seed: u64, shape: &Shape) -> World {
         found(seed, shape, Clock::still(), Settings::default())
@@ -303,9 +305,7 @@ mod tests {
                 .keys
                 .iter()
                 .filter(|key| key.project.as_deref() == Some(&project.id));
-            let mut shown: Vec<_> = of
-                .map(|key| super::super::forms::redacted(&key.value))
-                .collect();
+            let mut shown: Vec<_> = of.map(|key| redacted(&key.value)).collect();
             let all = shown.len();
             shown.sort_unstable();
             shown.dedup();

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::usage::{Widths, buckets};
 use crate::sandbox::call::{Answer, Call};
-use crate::sandbox::world::{Use, World};
+use crate::sandbox::parts::Use;
+use crate::sandbox::world::World;
 
 pub(super) const QUERY: &[&str] = &[
     "start_time",

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::projects;
 use crate::sandbox::call::{Answer, Call};
+use crate::sandbox::parts::{ModelPermissions, Project, RateLimit};
 use crate::sandbox::refusal::Refusal;
-use crate::sandbox::world::{ModelPermissions, Project, RateLimit, World};
+use crate::sandbox::world::World;
 
 fn rate_json(limit: &RateLimit) -> Value {
     json!({

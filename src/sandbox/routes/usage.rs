@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::sandbox::call::{Answer, Call, seconds};
 use crate::sandbox::fault::What;
+use crate::sandbox::parts::Use;
 use crate::sandbox::refusal::Refusal;
-use crate::sandbox::world::{Use, World};
+use crate::sandbox::world::World;
 
 pub(super) const QUERY: &[&str] = &[
     "start_time",
