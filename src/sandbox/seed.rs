@@ -187,7 +187,8 @@ fn found_project(world: &mut World, shape: &Shape, n: usize) {
     let mut last = None;
     for k in 0..shape.user_keys.max(if shape.twins > 0 { 1 } else { 0 }) {
         let owner = Owner::User(members[k % members.len()].clone());
-        let key = format!("{}'s key", world.users[k % world.users.len()].name);
+        let user = world.user(&members[k % members.len()]);
+        let key = format!("{}'s key", user.map_or("", |user| &user.name));
         let new = NewKey {
             name: &key,
             form: users[k % users.len()],

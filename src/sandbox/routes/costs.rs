@@ -13,6 +13,7 @@ pub(super) const QUERY: &[&str] = &[
     "bucket_width",
     "project_ids",
     "api_key_ids",
+    "line_items",
     "group_by",
     "limit",
     "page",
@@ -33,6 +34,6 @@ pub(super) fn get(world: &mut World, call: &Call) -> Answer {
             "api_key_id": null,
         })
     };
-    let grouped = &["project_id", "line_item", "api_key_id"];
+    let grouped = &["project_id", "user_id", "line_item", "api_key_id"];
     buckets(world, call, &COSTS, grouped, |_| true, render)
 }
