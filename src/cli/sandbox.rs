@@ -131,7 +131,10 @@ impl SandboxCommand {
                 Ok((std::path::absolute(directory)?, None))
             }
             None => {
-                let directory = tempfile::Builder::new().prefix("skewer-sandbox-").tempdir();
+                let mut builder = tempfile::Builder::new();
+                #[cfg(unix)]
+                builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+                let directory = builder.prefix("skewer-sandbox-").tempdir();
                 let directory = directory.context("can't make a temporary directory")?;
                 Ok((directory.path().to_owned(), Some(directory)))
             }
