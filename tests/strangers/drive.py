@@ -98,6 +98,9 @@ def change(project):
     call("POST", f"{at}/spend_limit", body=spend)
     call("GET", f"{at}/spend_limit")
     call("DELETE", f"{at}/spend_limit")
+    call("POST", "/organization/spend_limit", body=spend)
+    call("GET", "/organization/spend_limit")
+    call("DELETE", "/organization/spend_limit")
     user = call("GET", "/organization/users")["data"][-1]["id"]
     call("GET", f"/organization/users/{user}")
     call("POST", f"{at}/users", body={"user_id": user, "role": "member"})

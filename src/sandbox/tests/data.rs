@@ -347,11 +347,25 @@ fn spending_is_limited_by_month() {
     assert_eq!(ask(&running, &value, "gpt-5").status, 200);
     assert_eq!(admin(&running, "DELETE", &path, "").json()["deleted"], true);
     assert_eq!(admin(&running, "DELETE", &path, "").status, 404);
+    let own = "/v1/organization/spend_limit";
+    assert_eq!(admin(&running, "GET", own, "").status, 404);
+    let limit = json!({"threshold_amount": 1, "currency": "USD", "interval": "month"});
+    assert_eq!(
+        post(&running, own, &limit)["object"],
+        "organization.spend_limit"
+    );
+    assert_eq!(
+        ask(&running, &value, "gpt-5").status,
+        200,
+        "not a cent was spent yet"
+    );
     running.with(|w| w.spend_limit = Some(0));
     assert_eq!(
         ask(&running, &value, "gpt-5").code().1,
         "organization_spend_limit_exceeded"
     );
+    assert_eq!(admin(&running, "DELETE", own, "").json()["deleted"], true);
+    assert_eq!(ask(&running, &value, "gpt-5").status, 200);
 }
 
 #[test]
