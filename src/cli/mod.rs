@@ -16,6 +16,7 @@ mod man;
 mod reporting;
 mod reread;
 mod rules;
+mod sandbox;
 mod scan;
 mod settings;
 mod staged;
@@ -56,6 +57,7 @@ enum Command {
     Baseline(baseline::BaselineCommand),
     Config(config::Config),
     Rules(rules::Rules),
+    Sandbox(sandbox::SandboxCommand),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -73,6 +75,7 @@ impl Command {
             Self::Baseline(command) => command.run(context),
             Self::Config(command) => command.run(context),
             Self::Rules(command) => command.run(context),
+            Self::Sandbox(command) => command.run(context),
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),
         }

@@ -276,9 +276,12 @@ pub(crate) fn verified() -> Fixture {
         ),
         (unknown, blind, None),
     ];
-    let mut keys: Vec<_> = fixture.findings.iter().map(|f| f.fingerprint).collect();
-    keys.sort_unstable();
-    keys.dedup();
+    let mut keys = Vec::new();
+    for finding in &fixture.findings {
+        if !keys.contains(&finding.fingerprint) {
+            keys.push(finding.fingerprint);
+        }
+    }
     let checks = keys
         .into_iter()
         .zip(known)
