@@ -18,6 +18,7 @@ mod reporting;
 mod reread;
 mod rotate;
 mod rules;
+mod sandbox;
 mod scan;
 mod settings;
 mod staged;
@@ -62,6 +63,7 @@ enum Command {
     Baseline(baseline::BaselineCommand),
     Config(config::Config),
     Rules(rules::Rules),
+    Sandbox(sandbox::SandboxCommand),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -82,6 +84,7 @@ impl Command {
             Self::Baseline(command) => command.run(context),
             Self::Config(command) => command.run(context),
             Self::Rules(command) => command.run(context),
+            Self::Sandbox(command) => command.run(context),
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),
         }

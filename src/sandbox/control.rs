@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::fault::Fault;
 use super::forms::{Form, redacted};
+use super::parts::{Key, NewKey, Owner};
 use super::server::Shared;
-use super::world::{Key, NewKey, Owner, World};
+use super::world::World;
 
 /// The endpoints.
 pub(super) fn router() -> Router<Shared> {

@@ -14,9 +14,11 @@
 mod call;
 mod clock;
 mod control;
+mod enter;
 mod fault;
 mod forms;
 mod pages;
+mod parts;
 mod refusal;
 mod routes;
 mod script;
@@ -38,15 +40,16 @@ use tokio::sync::oneshot;
 pub use self::clock::Clock;
 pub use self::fault::{Fault, What};
 pub use self::forms::Form;
+pub use self::parts::{
+    Event, Key, Member, ModelPermissions, NewKey, Organisation, Owner, Project, RateLimit, Seen,
+    ServiceAccount, Use, User,
+};
 pub use self::script::{Script, ScriptError};
 pub use self::seed::Shape;
 use self::server::Shared;
 pub use self::settings::{Generation, Settings};
 use self::wire::Scissors;
-pub use self::world::{
-    Event, Key, Member, ModelPermissions, NewKey, Organisation, Owner, Project, RateLimit, Seen,
-    ServiceAccount, Use, User, World,
-};
+pub use self::world::World;
 use crate::secret::Secret;
 
 /// What organisation to run, and where.

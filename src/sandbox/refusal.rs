@@ -16,7 +16,7 @@ pub(super) struct Refusal {
 }
 
 /// The `type` of most errors.
-pub(super) const INVALID: &str = "invalid_request_error";
+const INVALID: &str = "invalid_request_error";
 const QUOTA: &str = "insufficient_quota";
 
 impl Refusal {
@@ -55,6 +55,21 @@ impl Refusal {
     /// There is no such object.
     pub(super) fn missing(what: &str, id: &str) -> Self {
         Self::new(404, INVALID, None, format!("No such {what}: {id}"))
+    }
+
+    /// `known` says that the path exists, for another method.
+    pub(super) fn no_endpoint(known: bool, method: &str, path: &str) -> Self {
+        match known {
+            true => Self::new(
+                405,
+                INVALID,
+                None,
+                format!(
+                    "Not allowed to {method} on {path}. (HINT: Perhaps you meant to use a different HTTP method?)"
+                ),
+            ),
+            false => Self::new(404, INVALID, None, format!("Invalid URL ({method} {path})")),
+        }
     }
 
     pub(super) fn no_key() -> Self {

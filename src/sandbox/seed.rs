@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
 use super::forms::Form;
+use super::parts::{Member, NewKey, Owner, Project, ServiceAccount, User};
 use super::routes;
 use super::settings::Settings;
-use super::world::{Member, NewKey, Owner, Project, ServiceAccount, User, World};
+use super::world::World;
 
 const DAY: i64 = 86_400_000;
 
@@ -186,7 +187,8 @@ fn found_project(world: &mut World, shape: &Shape, n: usize) {
     let mut last = None;
     for k in 0..shape.user_keys.max(if shape.twins > 0 { 1 } else { 0 }) {
         let owner = Owner::User(members[k % members.len()].clone());
-        let key = format!("{}'s key", world.users[k % world.users.len()].name);
+        let user = world.user(&members[k % members.len()]);
+        let key = format!("{}'s key", user.map_or("", |user| &user.name));
         let new = NewKey {
             name: &key,
             form: users[k % users.len()],
@@ -251,6 +253,7 @@ fn work(world: &mut World, shape: &Shape) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::forms::redacted;
 
     fn seeded(seed: u64, shape: &Shape) -> World {
         found(seed, shape, Clock::still(), Settings::default())
@@ -303,9 +306,7 @@ mod tests {
                 .keys
                 .iter()
                 .filter(|key| key.project.as_deref() == Some(&project.id));
-            let mut shown: Vec<_> = of
-                .map(|key| super::super::forms::redacted(&key.value))
-                .collect();
+            let mut shown: Vec<_> = of.map(|key| redacted(&key.value)).collect();
             let all = shown.len();
             shown.sort_unstable();
             shown.dedup();

@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Query, RawPathParams, State};
+use axum::extract::{ConnectInfo, RawPathParams, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use axum::routing::{MethodFilter, on};
 use serde_json::{Value, json};
 
-use super::call::{Call, base_name};
 use super::control;
+use super::enter::enter;
 use super::fault::{Fault, Instead, Target, What};
 use super::forms::{Form, redacted};
-use super::refusal::Refusal;
+use super::parts::Seen;
 use super::routes::{Needs, ROUTES, Route};
 use super::wire::{Cut, Scissors};
-use super::world::{Seen, World};
+use super::world::World;
 use crate::secret::Secret;
 
 /// The world, shared by the server and whoever tests with it.
@@ -38,12 +38,14 @@ impl Shared {
 }
 
 /// A request, read whole.
-struct Incoming {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    path: HashMap<String, String>,
-    body: Bytes,
+pub(super) struct Incoming {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
+    pub(super) path: HashMap<String, String>,
+    pub(super) body: Bytes,
+    /// Whether its path is one of the API's, whatever the method.
+    pub(super) known: bool,
 }
 
 /// What is done about it.
@@ -74,31 +76,42 @@ pub(super) fn router(shared: Shared) -> Router {
                 headers,
                 path,
                 body,
+                known: true,
             };
             serve(&shared, Some(route), &scissors, &incoming).await
         };
         router = router.route(route.path, on(method, serve));
     }
-    let nothing = |State(shared): State<Shared>,
-                   ConnectInfo(scissors): ConnectInfo<Scissors>,
-                   method: Method,
-                   uri: Uri,
-                   headers: HeaderMap,
-                   body: Bytes| async move {
-        let incoming = Incoming {
-            method,
-            uri,
-            headers,
-            path: HashMap::new(),
-            body,
-        };
-        serve(&shared, None, &scissors, &incoming).await
-    };
     router
         .merge(control::router())
-        .fallback(nothing)
-        .method_not_allowed_fallback(nothing)
+        .fallback(|shared, from, method, uri, headers, body| {
+            stray(shared, from, method, uri, headers, body, false)
+        })
+        .method_not_allowed_fallback(|shared, from, method, uri, headers, body| {
+            stray(shared, from, method, uri, headers, body, true)
+        })
         .with_state(shared)
+}
+
+/// What is none of the endpoints; `known` says that others have its path.
+async fn stray(
+    State(shared): State<Shared>,
+    ConnectInfo(scissors): ConnectInfo<Scissors>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+    known: bool,
+) -> Response<Body> {
+    let incoming = Incoming {
+        method,
+        uri,
+        headers,
+        path: HashMap::new(),
+        body,
+        known,
+    };
+    serve(&shared, None, &scissors, &incoming).await
 }
 
 fn method_of(route: &Route) -> Method {
@@ -222,8 +235,9 @@ fn respond(
     };
     let (status, body) = match answer {
         Ok(mut body) => {
-            if world.settings.unknown_fields {
-                decorate(&mut body);
+            let settings = &world.settings;
+            if settings.unknown_fields || settings.unknown_values {
+                decorate(&mut body, settings.unknown_fields, settings.unknown_values);
             }
             (200, body)
         }
@@ -258,133 +272,28 @@ fn instead(
     what.instead(&masked, project, scope)
 }
 
-/// Lets a request in, or not, and carries it out.
-fn enter(
-    world: &mut World,
-    route: Option<&'static Route>,
-    incoming: &Incoming,
-    presented: Option<&Secret>,
-) -> Result<Value, Refusal> {
-    let (method, path) = (&incoming.method, incoming.uri.path());
-    let known = route.filter(|route| route.since <= world.settings.generation);
-    let Some(route) = known else {
-        // Another method of this path exists if the router knows it, or the generation does.
-        let here = |other: &&Route| {
-            route.is_some_and(|r| r.path == other.path) && other.since <= world.settings.generation
-        };
-        return Err(match ROUTES.iter().find(here) {
-            Some(_) => Refusal::new(
-                405,
-                super::refusal::INVALID,
-                None,
-                format!(
-                    "Not allowed to {method} on {path}. (HINT: Perhaps you meant to use a different HTTP method?)"
-                ),
-            ),
-            None => Refusal::new(
-                404,
-                super::refusal::INVALID,
-                None,
-                format!("Invalid URL ({method} {path})"),
-            ),
-        });
-    };
-    let presented = presented.ok_or_else(Refusal::no_key)?;
-    let at = world
-        .place_of(presented)
-        .ok_or_else(|| Refusal::incorrect_key(&redacted(presented)))?;
-    world.admit(at)?;
-    world.touch(at);
-    authorise(world, route, incoming, at)?;
-    throttle(world, route)?;
-    let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(&incoming.uri)
-        .map_err(|error| Refusal::bad(format!("Invalid query: {error}")))?;
-    if world.settings.strict
-        && let Some((name, _)) = query
-            .iter()
-            .find(|(name, _)| !route.query.contains(&base_name(name).0))
-    {
-        return Err(Refusal::bad_parameter(
-            name,
-            "unknown_parameter",
-            format!("Unknown parameter: '{name}'."),
-        ));
-    }
-    let body = match incoming.body.is_empty() {
-        true => Value::Null,
-        false => serde_json::from_slice(&incoming.body)
-            .map_err(|_| Refusal::bad("We could not parse the JSON body of your request."))?,
-    };
-    let call = Call {
-        path: incoming.path.clone(),
-        query,
-        body,
-        key: at,
-    };
-    (route.handle)(world, &call)
-}
-
-/// Whether this key may do this.
-fn authorise(world: &World, route: &Route, incoming: &Incoming, at: usize) -> Result<(), Refusal> {
-    let key = &world.keys[at];
-    let admin = key.form == Form::Admin;
-    let has = |scope: &str| key.scopes.is_empty() || key.scopes.iter().any(|s| s == scope);
-    let scope = match incoming.method {
-        Method::GET => "api.management.read",
-        _ => "api.management.write",
-    };
-    match route.needs {
-        Needs::Admin if admin && has(scope) => Ok(()),
-        Needs::Admin => Err(Refusal::missing_scopes(401, scope)),
-        Needs::Data(scope, _) if !admin && has(scope) => Ok(()),
-        Needs::Data(scope, status) => Err(Refusal::missing_scopes(status, scope)),
-        Needs::AnyKey if admin => Err(Refusal::missing_scopes(401, "api.model.read")),
-        Needs::AnyKey => Ok(()),
-    }?;
-    let said = |name: &str| incoming.headers.get(name).map(|value| value.as_bytes());
-    let organisation = &world.organisation;
-    let ours = [organisation.id.as_bytes(), organisation.slug.as_bytes()];
-    if said("openai-organization").is_some_and(|said| !ours.contains(&said)) {
-        return Err(Refusal::mismatched_organization());
-    }
-    let project = world.working_project(at).filter(|_| !admin);
-    if said("openai-project").is_some_and(|said| project.is_none_or(|p| p.id.as_bytes() != said)) {
-        return Err(Refusal::mismatched_project());
-    }
-    Ok(())
-}
-
-/// The bucket of an endpoint of the Admin API, refilled within a minute.
-fn throttle(world: &mut World, route: &'static Route) -> Result<(), Refusal> {
-    let most = f64::from(world.settings.per_minute);
-    if most == 0.0 || route.needs != Needs::Admin {
-        return Ok(());
-    }
-    let now = world.now();
-    let (left, since) = world
-        .buckets
-        .entry((route.method, route.path))
-        .or_insert((most, now));
-    *left = (*left + (now - *since).max(0) as f64 * most / 60_000.0).min(most);
-    *since = now;
-    if *left < 1.0 {
-        return Err(Refusal::rate_limited("this endpoint"));
-    }
-    *left -= 1.0;
-    Ok(())
-}
-
-/// Fields and values that no document knows, in every object.
-fn decorate(value: &mut Value) {
+/// Fields that no document knows in every object, and values that none knows in fields that have few.
+fn decorate(value: &mut Value, with_fields: bool, with_values: bool) {
+    const FEW: [&str; 4] = ["type", "role", "status", "owner_project_access"];
     match value {
         Value::Object(fields) => {
-            fields.values_mut().for_each(decorate);
-            fields.insert(
-                "x_new".to_owned(),
-                json!({"kind": "unheard_of", "list": [1, null, {}]}),
-            );
+            for (name, value) in fields.iter_mut() {
+                match value {
+                    Value::String(text) if with_values && FEW.contains(&name.as_str()) => {
+                        "unheard_of".clone_into(text);
+                    }
+                    value => decorate(value, with_fields, with_values),
+                }
+            }
+            if with_fields {
+                fields.insert("x_new".to_owned(), json!({"list": [1, null, {}]}));
+            }
         }
-        Value::Array(all) => all.iter_mut().for_each(decorate),
+        Value::Array(all) => {
+            for one in all {
+                decorate(one, with_fields, with_values);
+            }
+        }
         _ => {}
     }
 }

@@ -66,9 +66,11 @@ pub struct Settings {
     /// Whether a listing without `owner_project_access` leaves out keys whose owner has lost access
     /// to the project.
     pub hides_inactive: bool,
-    /// Whether every object has fields and values that no document knows.
+    /// Whether every object has a field that no document knows.
     pub unknown_fields: bool,
-    /// Whether a new key must have an expiry, and the longest that it may have (0: any).
+    /// Whether fields of a few known values (`type`, `role`, `status`) have one that no document knows.
+    pub unknown_values: bool,
+    /// Whether a new key must have an expiry.
     pub require_expiry: bool,
     /// The longest expiry that the organisation's policy allows, in seconds; 0 for any.
     pub longest_expiry_s: i64,
@@ -95,6 +97,7 @@ impl Default for Settings {
             audit_lag_ms: 0,
             hides_inactive: true,
             unknown_fields: false,
+            unknown_values: false,
             require_expiry: false,
             longest_expiry_s: 0,
             unique_names: false,

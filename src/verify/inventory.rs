@@ -55,16 +55,16 @@ impl Organisation {
         let base = service.settings().base.to_string();
         let now = service.clock().now().as_second();
         let mut stock = match &self.cache {
-            Some(path) => cache::load(path, &base),
-            None => Stock::empty(&base),
+            Some(path) if !max_age.is_zero() => cache::load(path, &base),
+            _ => Stock::empty(&base),
         };
         let max_age = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
         stock.forget(now.saturating_sub(max_age), now);
         stock
     }
 
-    /// Lists everything, or takes from the cache what is not older than `max_age`. What can't be
-    /// listed makes the inventory incomplete; it is never an empty one.
+    /// Lists everything, or takes from the cache what is not older than `max_age`; zero takes
+    /// nothing from it. What can't be listed makes the inventory incomplete; it is never an empty one.
     pub fn inventory(&self, max_age: Duration) -> Inventory {
         let service = self.admin.service();
         let mut stock = self.remembered(max_age);

@@ -92,7 +92,7 @@ pub fn check(
     };
     let mut found: Vec<Match> = askable
         .iter()
-        .map(|subject| identify(&inventories, subject.key))
+        .map(|subject| identify(&inventories, subject))
         .collect();
     let verdicts = match settings.probe {
         Some(service) => {
@@ -154,7 +154,7 @@ pub fn check(
 }
 
 /// Matches a key with all rows of all organisations: the least whole listing decides.
-fn identify(inventories: &[Inventory], key: &Secret) -> Match {
+fn identify(inventories: &[Inventory], subject: &Subject<'_>) -> Match {
     if inventories.is_empty() {
         let why = Why::new(
             "no_admin_key",
@@ -162,17 +162,26 @@ fn identify(inventories: &[Inventory], key: &Secret) -> Match {
         );
         return Match::unknown(why);
     }
-    let rows = inventories.iter().flat_map(|i| i.fitting(key.expose()));
+    let key = subject.key.expose();
+    let rows = inventories.iter().flat_map(|i| i.fitting(key));
     let rank = |listing: &&Listing| match listing {
         Listing::Complete => 0,
         Listing::Visible => 1,
         Listing::Incomplete(_) => 2,
     };
     let listing = inventories.iter().map(|i| &i.listing).max_by_key(rank);
-    decide(Seen {
+    let found = decide(Seen {
         rows: rows.collect(),
         listing: listing.cloned().unwrap_or(Listing::Complete),
-    })
+    });
+    match found {
+        // Such a key belongs to a user and to no project, and nobody says that it is listed.
+        Match::None if subject.kind == "user" => Match::unknown(Why::new(
+            "user_key",
+            "no row fits, but a user's key of the old kind belongs to no project and need not be listed",
+        )),
+        found => found,
+    }
 }
 
 fn hear(found: &mut Match, evidence: &Evidence) {

@@ -305,6 +305,28 @@ fn a_key_is_found_and_confirmed_by_the_headers_and_is_sent_to_nobody_without_a_p
 }
 
 #[test]
+fn an_old_users_key_is_not_ruled_out_by_a_listing() {
+    let bench = Bench::new(Options::default());
+    let key = bench.sandbox.with(|world| {
+        let key = world.keys.iter().find(|key| key.name == "old laptop");
+        key.unwrap().value.clone()
+    });
+    let service = bench.service();
+    let mut settings = settings();
+    settings.probe = Some(&service);
+    let subject = Subject {
+        fingerprint: key.fingerprint(),
+        key: &key,
+        kind: "user",
+        since: None,
+    };
+    let checks = check(&[bench.organisation(None)], &[subject], &settings);
+    let check = &checks.keys[&key.fingerprint()];
+    assert!(matches!(&check.identity, Match::Unknown(u) if u.why.word == "user_key"));
+    assert!(check.verdict.is_live());
+}
+
+#[test]
 fn twins_are_ambiguous_whatever_anybody_says() {
     let bench = Bench::new(Options {
         shape: Shape {

@@ -218,6 +218,22 @@ fn a_scan_cannot_reach_the_network() {
 }
 
 #[test]
+fn the_sandbox_and_the_client_are_strangers() {
+    // A mistake that both share would be seen by neither.
+    let house = house();
+    for room in NETWORK {
+        assert!(
+            !reached(&house, "sandbox").contains(*room),
+            "the sandbox reaches {room}"
+        );
+        assert!(
+            !reached(&house, room).contains("sandbox"),
+            "{room} reaches the sandbox"
+        );
+    }
+}
+
+#[test]
 fn git_crates_stay_in_their_rooms() {
     assert_none(
         git_crates_elsewhere(&house()),

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::keys;
 use crate::sandbox::call::{Answer, Call, seconds};
 use crate::sandbox::forms::{Form, redacted};
+use crate::sandbox::parts::{Key, NewKey, Owner};
 use crate::sandbox::refusal::Refusal;
-use crate::sandbox::world::{Key, NewKey, Owner, World};
+use crate::sandbox::world::World;
 
 fn json(world: &World, key: &Key) -> Value {
     let user = match &key.owner {

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::sandbox::call::{Answer, Call, base_name, seconds};
+use crate::sandbox::parts::{Event, Owner};
 use crate::sandbox::refusal::Refusal;
-use crate::sandbox::world::{Event, Owner, World};
+use crate::sandbox::world::World;
 
 pub(super) const QUERY: &[&str] = &[
     "effective_at",
@@ -20,7 +21,7 @@ pub(super) const QUERY: &[&str] = &[
 ];
 
 /// The user behind an event: an admin key's owner, or the first of the organisation.
-fn user<'a>(world: &'a World, event: &Event) -> Option<&'a crate::sandbox::world::User> {
+fn user<'a>(world: &'a World, event: &Event) -> Option<&'a crate::sandbox::parts::User> {
     let key = event.actor.as_deref().and_then(|id| world.key(id));
     match key.map(|key| &key.owner) {
         Some(Owner::User(id)) => world.user(id),

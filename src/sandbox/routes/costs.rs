@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::usage::{Widths, buckets};
 use crate::sandbox::call::{Answer, Call};
-use crate::sandbox::world::{Use, World};
+use crate::sandbox::parts::Use;
+use crate::sandbox::world::World;
 
 pub(super) const QUERY: &[&str] = &[
     "start_time",
@@ -12,6 +13,7 @@ pub(super) const QUERY: &[&str] = &[
     "bucket_width",
     "project_ids",
     "api_key_ids",
+    "line_items",
     "group_by",
     "limit",
     "page",
@@ -32,6 +34,6 @@ pub(super) fn get(world: &mut World, call: &Call) -> Answer {
             "api_key_id": null,
         })
     };
-    let grouped = &["project_id", "line_item", "api_key_id"];
+    let grouped = &["project_id", "user_id", "line_item", "api_key_id"];
     buckets(world, call, &COSTS, grouped, |_| true, render)
 }

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::sandbox::call::{Answer, Call, seconds};
+use crate::sandbox::parts::{Owner, Project, Use};
 use crate::sandbox::refusal::Refusal;
-use crate::sandbox::world::{Owner, Project, Use, World};
+use crate::sandbox::world::World;
 
 /// A model.
 pub(in crate::sandbox) struct Model {

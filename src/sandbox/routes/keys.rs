@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::projects;
 use crate::sandbox::call::{Answer, Call, seconds};
-use crate::sandbox::forms::redacted;
+use crate::sandbox::forms::{Form, redacted};
+use crate::sandbox::parts::{Key, NewKey, Owner};
 use crate::sandbox::refusal::Refusal;
 use crate::sandbox::settings::Generation;
-use crate::sandbox::world::{Key, NewKey, Owner, World};
+use crate::sandbox::world::World;
 
 /// The longest that a key may be given, in seconds: a year.
 const LONGEST: i64 = 31_536_000;
@@ -56,7 +57,7 @@ pub(super) fn make(
     let actor = world.keys[call.key].id.clone();
     let new = NewKey {
         name,
-        form: super::super::forms::Form::ServiceAccount,
+        form: Form::ServiceAccount,
         owner: Owner::ServiceAccount(account.to_owned()),
         project: Some(call.hole("project")),
         scopes,

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::projects;
 use crate::sandbox::call::{Answer, Call};
+use crate::sandbox::parts::{ModelPermissions, Project, RateLimit};
 use crate::sandbox::refusal::Refusal;
-use crate::sandbox::world::{ModelPermissions, Project, RateLimit, World};
+use crate::sandbox::world::World;
 
 fn rate_json(limit: &RateLimit) -> Value {
     json!({
@@ -101,13 +102,12 @@ pub(super) fn clear_models(world: &mut World, call: &Call) -> Answer {
     Ok(json!({"object": "project.model_permissions.deleted", "deleted": true}))
 }
 
-fn spend_json(project: &Project, spent: f64) -> Answer {
-    let cents = project
-        .spend_limit
-        .ok_or_else(|| Refusal::missing("spend limit of project", &project.id))?;
+/// A limit in cents, and what was spent of it in US dollars. `of` is `project` or `organization`.
+fn spend_json(of: &str, cents: Option<i64>, spent: f64) -> Answer {
+    let cents = cents.ok_or_else(|| Refusal::missing("spend limit", of))?;
     let enforcing = spent * 100.0 >= cents as f64;
     Ok(json!({
-        "object": "project.spend_limit",
+        "object": format!("{of}.spend_limit"),
         "threshold_amount": cents,
         "currency": "USD",
         "interval": "month",
@@ -115,12 +115,8 @@ fn spend_json(project: &Project, spent: f64) -> Answer {
     }))
 }
 
-pub(super) fn get_spend(world: &mut World, call: &Call) -> Answer {
-    let project = projects::named(world, call)?;
-    spend_json(project, world.spent_this_month(Some(&project.id)))
-}
-
-pub(super) fn set_spend(world: &mut World, call: &Call) -> Answer {
+/// The limit that a request sets, in cents.
+fn wanted_spend(call: &Call) -> Result<i64, Refusal> {
     call.only(&["threshold_amount", "currency", "interval"])?;
     let wrong = |name, message| Err(Refusal::bad_parameter(name, "invalid_value", message));
     if call.required("currency")? != "USD" {
@@ -129,20 +125,54 @@ pub(super) fn set_spend(world: &mut World, call: &Call) -> Answer {
     if call.required("interval")? != "month" {
         return wrong("interval", "Supported values are: month.");
     }
-    let Some(cents @ 1..) = call.integer("threshold_amount")? else {
-        return wrong(
+    match call.integer("threshold_amount")? {
+        Some(cents @ 1..) => Ok(cents),
+        _ => wrong(
             "threshold_amount",
             "Expected a number of cents, at least 1.",
-        );
-    };
+        ),
+    }
+}
+
+fn cleared(of: &str, limit: Option<i64>) -> Answer {
+    match limit {
+        Some(_) => Ok(json!({"object": format!("{of}.spend_limit.deleted"), "deleted": true})),
+        None => Err(Refusal::missing("spend limit", of)),
+    }
+}
+
+pub(super) fn get_spend(world: &mut World, call: &Call) -> Answer {
+    let project = projects::named(world, call)?;
+    let spent = world.spent_this_month(Some(&project.id));
+    spend_json("project", project.spend_limit, spent)
+}
+
+pub(super) fn set_spend(world: &mut World, call: &Call) -> Answer {
+    let cents = wanted_spend(call)?;
     projects::active_mut(world, call)?.spend_limit = Some(cents);
     get_spend(world, call)
 }
 
 pub(super) fn clear_spend(world: &mut World, call: &Call) -> Answer {
-    let project = projects::active_mut(world, call)?;
-    match project.spend_limit.take() {
-        Some(_) => Ok(json!({"object": "project.spend_limit.deleted", "deleted": true})),
-        None => Err(Refusal::missing("spend limit of project", &project.id)),
-    }
+    cleared(
+        "project",
+        projects::active_mut(world, call)?.spend_limit.take(),
+    )
+}
+
+pub(super) fn get_own_spend(world: &mut World, _: &Call) -> Answer {
+    spend_json(
+        "organization",
+        world.spend_limit,
+        world.spent_this_month(None),
+    )
+}
+
+pub(super) fn set_own_spend(world: &mut World, call: &Call) -> Answer {
+    world.spend_limit = Some(wanted_spend(call)?);
+    get_own_spend(world, call)
+}
+
+pub(super) fn clear_own_spend(world: &mut World, _: &Call) -> Answer {
+    cleared("organization", world.spend_limit.take())
 }

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::sandbox::call::{Answer, Call, seconds};
+use crate::sandbox::parts::{Project, RateLimit};
 use crate::sandbox::refusal::Refusal;
-use crate::sandbox::world::{Project, RateLimit, World};
+use crate::sandbox::world::World;
 
 /// What each model may be asked in a new project.
 pub(in crate::sandbox) fn default_limits(world: &mut World) -> Vec<RateLimit> {

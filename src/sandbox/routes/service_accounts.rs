@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::{keys, projects};
 use crate::sandbox::call::{Answer, Call, seconds};
+use crate::sandbox::parts::{Owner, ServiceAccount};
 use crate::sandbox::refusal::Refusal;
 use crate::sandbox::settings::Generation;
-use crate::sandbox::world::{Owner, ServiceAccount, World};
+use crate::sandbox::world::World;
 
 fn json(account: &ServiceAccount) -> Value {
     json!({

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::sandbox::call::{Answer, Call, seconds};
 use crate::sandbox::fault::What;
+use crate::sandbox::parts::Use;
 use crate::sandbox::refusal::Refusal;
-use crate::sandbox::world::{Use, World};
+use crate::sandbox::world::World;
 
 pub(super) const QUERY: &[&str] = &[
     "start_time",
@@ -58,7 +59,7 @@ const USAGE: Widths = Widths {
 };
 
 /// What a use is grouped under: the values of the fields that the client named.
-pub(super) type Group<'a> = Vec<Option<&'a str>>;
+type Group<'a> = Vec<Option<&'a str>>;
 
 /// A page of buckets. `render` makes a result of a group and its uses; `grouped` are the fields that
 /// may be grouped by.
@@ -116,16 +117,21 @@ pub(super) fn buckets(
                 .ok_or_else(|| Refusal::bad_parameter("page", "invalid_value", "Invalid 'page'."))?
         }
     };
-    let mut data = Vec::new();
     let mut at = from.div_euclid(width).saturating_mul(width);
-    while at < end && data.len() < limit as usize {
+    let stop = end.min(at.saturating_add(limit.saturating_mul(width)));
+    let chosen = chosen(world, call, |u| {
+        (at..stop).contains(&seconds(u.at)) && meant(u)
+    });
+    let mut data = Vec::new();
+    while at < stop {
         let next = at.saturating_add(width);
-        let inside = |u: &&Use| (at..next).contains(&seconds(u.at)) && meant(u);
+        let inside = chosen.iter().copied();
+        let inside = inside.filter(|u| (at..next).contains(&seconds(u.at)));
         data.push(json!({
             "object": "bucket",
             "start_time": at,
             "end_time": next,
-            "results": results(world, call, &group_by, inside, &render),
+            "results": results(inside, &group_by, &render),
         }));
         at = next;
     }
@@ -138,26 +144,37 @@ pub(super) fn buckets(
     }))
 }
 
-fn results(
-    world: &World,
-    call: &Call,
-    group_by: &[&str],
-    inside: impl Fn(&&Use) -> bool,
-    render: impl Fn(&[&Use]) -> Value,
-) -> Vec<Value> {
-    let [projects, users, keys, models] =
-        ["project_ids", "user_ids", "api_key_ids", "models"].map(|name| call.many(name));
+/// The uses that the client means, as far as they are known yet.
+fn chosen<'a>(world: &'a World, call: &Call, meant: impl Fn(&Use) -> bool) -> Vec<&'a Use> {
+    let [projects, users, keys, models, items] = [
+        "project_ids",
+        "user_ids",
+        "api_key_ids",
+        "models",
+        "line_items",
+    ]
+    .map(|name| call.many(name));
     let any = |wanted: &[&str], has: &str| wanted.is_empty() || wanted.contains(&has);
     let known = world.now().saturating_sub(world.settings.usage_lag_ms);
-    let mut groups: BTreeMap<Group<'_>, Vec<&Use>> = BTreeMap::new();
-    let chosen = world.uses.iter().filter(inside).filter(|u| {
+    let fits = |u: &&Use| {
         u.at <= known
+            && meant(u)
             && any(&projects, &u.project)
             && any(&users, &u.owner)
             && any(&keys, &u.key)
             && any(&models, &u.model)
-    });
-    for one in chosen {
+            && any(&items, &u.model)
+    };
+    world.uses.iter().filter(fits).collect()
+}
+
+fn results<'a>(
+    uses: impl Iterator<Item = &'a Use>,
+    group_by: &[&str],
+    render: impl Fn(&[&Use]) -> Value,
+) -> Vec<Value> {
+    let mut groups: BTreeMap<Group<'_>, Vec<&Use>> = BTreeMap::new();
+    for one in uses {
         let group = group_by.iter().map(|name| field(one, name)).collect();
         groups.entry(group).or_default().push(one);
     }

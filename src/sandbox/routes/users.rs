@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::projects;
 use crate::sandbox::call::{Answer, Call, seconds};
+use crate::sandbox::parts::{Member, User};
 use crate::sandbox::refusal::Refusal;
-use crate::sandbox::world::{Member, User, World};
+use crate::sandbox::world::World;
 
 fn json(user: &User) -> Value {
     json!({

@@ -1,5 +1,7 @@
 //! The sandbox over its wire: a client of 60 lines that hides nothing, and the tests by subject.
 
+mod data;
+mod faults;
 mod keys;
 mod lists;
 
