@@ -82,9 +82,10 @@ pub(super) fn buckets(
             "Missing required parameter: 'start_time'.",
         )
     })?;
+    // Without an end, the second that has just begun is still a part of it.
     let end = call
         .number("end_time")?
-        .unwrap_or_else(|| seconds(world.now()));
+        .unwrap_or_else(|| seconds(world.now()) + 1);
     let limit = call.number("limit")?.unwrap_or(default);
     if !(1..=most).contains(&limit) {
         let message =

@@ -131,10 +131,33 @@ fn usage_and_costs_put_together_from_pages_are_the_whole() {
     for limit in [1, 4, 7, 31] {
         assert_eq!(
             total("usage/completions", limit, &requests),
-            (uses * 1e6, 30)
+            (uses * 1e6, 31)
         );
-        assert_eq!(total("costs", limit, &cost), ((spent * 1e6).round(), 30));
+        assert_eq!(total("costs", limit, &cost), ((spent * 1e6).round(), 31));
     }
+}
+
+#[test]
+fn usage_ends_with_this_second_or_before_the_one_that_was_asked_for() {
+    let running = start();
+    let (id, value) = key(&running);
+    let path = format!(
+        "/v1/organization/usage/completions?start_time={}&api_key_ids[]={id}",
+        Clock::START
+    );
+    for _ in 0..2 {
+        assert_eq!(ask(&running, &value, "gpt-5").status, 200);
+        running.clock().advance(Duration::from_secs(1));
+    }
+    assert_eq!(ask(&running, &value, "gpt-5").status, 200);
+    let count = |end: &str| {
+        sum(
+            &get(&running, &format!("{path}{end}")),
+            "num_model_requests",
+        )
+    };
+    assert_eq!(count(""), 3);
+    assert_eq!(count(&format!("&end_time={}", Clock::START + 2)), 2);
 }
 
 #[test]
