@@ -327,6 +327,7 @@ pub(crate) mod tests {
             name: "config.toml".to_owned(),
             base: "/base".into(),
             text: text.to_owned(),
+            trusted: true,
         })
     }
 
