@@ -3,13 +3,16 @@
 
 pub mod account;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod coverage;
 pub mod examine;
 pub mod finding;
 pub mod history;
 pub mod hooks;
+pub mod http;
 pub mod matcher;
+pub mod openai;
 pub mod repo;
 pub mod report;
 pub mod rules;
@@ -18,3 +21,5 @@ pub mod scan;
 pub mod secret;
 pub mod source;
 pub mod suppress;
+pub mod verdict;
+pub mod verify;

@@ -8,11 +8,11 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: nothing was found, and everything was read.
     Nothing,
-    /// 1: keys were found, whatever else happened.
+    /// 1: keys were found (or those that `--fail-on` names), whatever else happened.
     Found,
     /// 2: wrong use, or it could not run.
     CannotRun,
-    /// 3: nothing was found, but something could not be read or a limit was reached.
+    /// 3: nothing was found, but something could not be read, or a verification is not complete.
     Incomplete,
     /// 130: stopped by Ctrl-C before the end.
     Interrupted,
@@ -28,7 +28,7 @@ Exit status:
   0    nothing found, everything read
   1    keys found (always wins)
   2    wrong use, or it could not run
-  3    nothing found, but something could not be read or a limit was reached
+  3    nothing found, but something could not be read, or --verify could not find all out
   130  interrupted    141  the reader of the output went away";
 
 impl Exit {

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::error::Hint;
 use super::reporting::ReportFlags;
 use super::settings::SettingFlags;
+use super::verifying::VerifyFlags;
 use super::{Context, Exit};
 use crate::history::{self, Layout, Progress};
 use crate::matcher::Matcher;
@@ -34,6 +35,8 @@ pub(super) struct History {
     #[arg(long)]
     require_complete: bool,
     #[command(flatten)]
+    verify: VerifyFlags,
+    #[command(flatten)]
     report: ReportFlags,
     #[command(flatten)]
     settings: SettingFlags,
@@ -42,11 +45,12 @@ pub(super) struct History {
 impl History {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let loaded = self.settings.load()?;
+        let verifying = self.verify.prepare(&loaded)?;
         let matcher = Matcher::new(&loaded.rules()?, None);
         let settings = loaded.for_scan(&matcher)?;
         let stop = context.interruptible();
         let environment = GitEnvironment::from_lookup(|name| std::env::var_os(name));
-        let reporting = self.report.open(context, &stop, false)?;
+        let mut reporting = self.report.open(context, &stop, false)?;
         // All of them are opened first: a mistake in the last name should not cost a long search.
         let open = |path: &PathBuf| {
             Repository::discover(path, &environment)
@@ -86,6 +90,9 @@ impl History {
             }
         }
         let ends = settings.suppress.loose_ends(false);
+        if let Some(verifying) = verifying {
+            reporting.verified(verifying.run(&outcome.findings, context, &stop)?);
+        }
         let target = self
             .repositories
             .iter()

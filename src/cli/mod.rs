@@ -2,6 +2,7 @@
 //! that reads the environment, the clock and the home directory.
 
 mod allow;
+mod asking;
 mod baseline;
 mod completions;
 mod config;
@@ -10,13 +11,17 @@ mod error;
 mod exit;
 mod history;
 mod hook;
+mod keys;
 mod man;
 mod reporting;
+mod reread;
 mod rules;
 mod sandbox;
 mod scan;
 mod settings;
 mod staged;
+mod verify;
+mod verifying;
 
 use clap::{ColorChoice, Parser, Subcommand};
 
@@ -45,6 +50,9 @@ enum Command {
     Staged(staged::Staged),
     #[command(subcommand)]
     Hook(hook::Hook),
+    Verify(verify::Verify),
+    #[command(subcommand)]
+    Keys(keys::Keys),
     Allow(allow::Allow),
     Baseline(baseline::BaselineCommand),
     Config(config::Config),
@@ -61,6 +69,8 @@ impl Command {
             Self::History(command) => command.run(context),
             Self::Staged(command) => command.run(context),
             Self::Hook(command) => command.run(context),
+            Self::Verify(command) => command.run(context),
+            Self::Keys(command) => command.run(context),
             Self::Allow(command) => command.run(context),
             Self::Baseline(command) => command.run(context),
             Self::Config(command) => command.run(context),

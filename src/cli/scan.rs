@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use super::error::Hint;
 use super::reporting::ReportFlags;
 use super::settings::SettingFlags;
+use super::verifying::VerifyFlags;
 use super::{Context, Exit};
 use crate::matcher::Matcher;
 use crate::repo::path_from_bytes;
@@ -24,6 +25,7 @@ Examples:
   skewer scan --no-ignore dist app.log   what git ignores, too
   kubectl logs -f deploy/api | skewer scan -
   git ls-files -z | skewer scan --files-from -
+  skewer scan --verify --probe .         whose the keys are, and whether they live
   skewer scan --format sarif --output skewer.sarif .")]
 pub(super) struct Scan {
     /// Files and directories; `-` is standard input.
@@ -32,6 +34,8 @@ pub(super) struct Scan {
     /// Scan the files named in FILE (`-`: standard input), each name ended by a NUL.
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
+    #[command(flatten)]
+    verify: VerifyFlags,
     #[command(flatten)]
     report: ReportFlags,
     #[command(flatten)]
@@ -44,13 +48,14 @@ const NAMES: usize = 4096;
 impl Scan {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let loaded = self.settings.load()?;
+        let verifying = self.verify.prepare(&loaded)?;
         let matcher = Matcher::new(&loaded.rules()?, None);
         let settings = loaded.for_scan(&matcher)?;
         let stop = context.interruptible();
         let is_stream = |path: &PathBuf| path == Path::new("-");
         let live = self.paths.iter().any(is_stream);
         all_there(self.paths.iter().filter(|path| !is_stream(path)))?;
-        let reporting = self.report.open(context, &stop, live)?;
+        let mut reporting = self.report.open(context, &stop, live)?;
         let run = Run::new(&matcher, &settings, &reporting, &stop);
         reporting.with_progress(&run.progress, || {
             run.paths(self.paths.iter().filter(|path| !is_stream(path)));
@@ -65,6 +70,9 @@ impl Scan {
         let outcome = run.into_outcome();
         let whole = outcome.coverage.is_complete() && loaded.is_whole(&self.paths);
         let ends = settings.suppress.loose_ends(whole);
+        if let Some(verifying) = verifying {
+            reporting.verified(verifying.run(&outcome.findings, context, &stop)?);
+        }
         reporting.finish(&outcome, &ends, &self.target(&matcher), &loaded)
     }
 

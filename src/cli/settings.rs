@@ -9,7 +9,9 @@ use jiff::civil::Date;
 
 use super::Exit;
 use super::error::Hint;
-use crate::config::{self, File, Globs, OnIncomplete, Origin, Settings, Sources, TABLE, USER_FILE};
+use crate::config::{
+    self, File, Globs, OnIncomplete, Origin, Private, Settings, Sources, TABLE, USER_FILE,
+};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, Repository};
 use crate::rules::Rules;
@@ -129,6 +131,7 @@ impl Base {
                     name: format!("{}:{}", self.name, path.display()),
                     base: directory.to_owned(),
                     text,
+                    trusted: false,
                 };
                 return Ok((directory.to_owned(), Some(file)));
             }
@@ -145,6 +148,8 @@ pub(super) struct Loaded {
     /// The project's directory: the baseline is about all of it.
     root: PathBuf,
     base: Option<Base>,
+    /// The files that may say more than settings of a scan, the stronger one last.
+    trusted: Vec<File>,
 }
 
 impl SettingFlags {
@@ -164,7 +169,8 @@ impl SettingFlags {
         };
         let project = match (&self.config, self.no_config) {
             (_, true) => None,
-            (Some(path), _) => Some(config::read(&here.join(path))?),
+            // Whoever starts the program names it, so it is the user's own word.
+            (Some(path), _) => Some(trusted(&here.join(path))?),
             (None, _) => nearest,
         };
         let user = match self.no_config {
@@ -181,11 +187,13 @@ impl SettingFlags {
             environment,
             flags: self.given.0.clone(),
         })?;
+        let trusted = user.into_iter().chain(project).filter(|file| file.trusted);
         Ok(Loaded {
             settings,
             here,
             root,
             base,
+            trusted: trusted.collect(),
         })
     }
 }
@@ -205,12 +213,26 @@ fn user_directory() -> Option<PathBuf> {
 /// The user's own configuration.
 fn user_file() -> anyhow::Result<Option<File>> {
     match user_directory().map(|directory| directory.join(USER_FILE)) {
-        Some(path) if path.try_exists()? => Ok(Some(config::read(&path)?)),
+        Some(path) if path.try_exists()? => Ok(Some(trusted(&path)?)),
         _ => Ok(None),
     }
 }
 
+fn trusted(path: &Path) -> anyhow::Result<File> {
+    Ok(File {
+        trusted: true,
+        ..config::read(path)?
+    })
+}
+
 impl Loaded {
+    /// What only the user's own files may say. A file that is named on the command line stands in
+    /// the place of the other.
+    pub(super) fn private(&self) -> anyhow::Result<Private> {
+        let file = self.trusted.last();
+        Ok(file.map(Private::parse).transpose()?.unwrap_or_default())
+    }
+
     /// The built-in rules and those of the settings.
     pub(super) fn rules(&self) -> anyhow::Result<Rules> {
         let mut files = Vec::new();

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::checks::sentence;
 use super::view::{has_lines, parts, status_word, suppressed_by, suppression_text};
 use super::{Report, Run, count, ordered, wire};
 use crate::finding::{Finding, Severity, Status};
@@ -149,7 +150,7 @@ fn at_most(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }
 
-fn vulnerability<'a>(finding: &'a Finding, commit: &'a str) -> Vulnerability<'a> {
+fn vulnerability<'a>(run: &Run<'_>, finding: &'a Finding, commit: &'a str) -> Vulnerability<'a> {
     let rule = &finding.rule;
     let location = &finding.location;
     let line = has_lines(&location.place).then_some(location.line);
@@ -183,6 +184,9 @@ fn vulnerability<'a>(finding: &'a Finding, commit: &'a str) -> Vulnerability<'a>
             "decoders",
             detail("text", "Decoded from", finding.decoders.join(", ")),
         );
+    }
+    if let Some(known) = sentence(run.checks, finding) {
+        details.insert("verification", detail("text", "Verification", known));
     }
     Vulnerability {
         id: uuid(finding),
@@ -291,7 +295,7 @@ impl Report for Gitlab {
                 },
                 vulnerabilities: open
                     .into_iter()
-                    .map(|finding| vulnerability(finding, commit))
+                    .map(|finding| vulnerability(run, finding, commit))
                     .collect(),
             },
         )

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::checks::ChecksView;
 use super::wire::{self, Uri};
 use super::{Entry, Run};
 use crate::coverage::{Coverage, Failure, Tally};
@@ -273,6 +274,8 @@ pub(super) struct Summary<'a> {
     before: u64,
     suppressed: SuppressedView<'a>,
     coverage: CoverageView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<ChecksView<'a>>,
 }
 
 #[derive(Serialize)]
@@ -311,6 +314,7 @@ impl<'a> Summary<'a> {
                 expired: &run.suppressions.expired,
             },
             coverage: CoverageView::new(run),
+            verification: run.checks.map(ChecksView::new),
         }
     }
 }

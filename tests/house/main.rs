@@ -10,10 +10,12 @@ use code::{Source, sources};
 
 /// The rooms by layer. Imports point to lower layers only.
 const LAYERS: &[&[&str]] = &[
-    &["secret", "finding", "coverage", "account"],
     &[
-        "rules", "config", "suppress", "cache", "repo", "openai", "store", "rollout", "report",
-        "audit",
+        "secret", "finding", "coverage", "account", "clock", "verdict",
+    ],
+    &[
+        "rules", "config", "suppress", "cache", "repo", "http", "openai", "store", "rollout",
+        "report", "audit",
     ],
     &["matcher", "unpack", "verify"],
     &["examine", "rotate"],
@@ -28,10 +30,14 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("finding", "secret"),
     ("coverage", "secret"),
     ("account", "secret"),
+    ("verdict", "secret"),
+    ("openai", "http"),
+    ("store", "http"),
+    ("rollout", "http"),
 ];
 
 /// Rooms that talk to the network. A scan reaches none of them.
-const NETWORK: &[&str] = &["openai", "verify", "store", "rollout", "rotate"];
+const NETWORK: &[&str] = &["http", "openai", "verify", "store", "rollout", "rotate"];
 
 /// What opens connections, or brings a runtime that does.
 const CONNECTS: &[&str] = &[

@@ -241,6 +241,7 @@ impl Run {
             findings: &outcome.findings,
             coverage: &outcome.coverage,
             suppressions,
+            checks: None,
             target: &Masked::vouched(self.hook.as_str()),
             commit: None,
             version: env!("CARGO_PKG_VERSION"),

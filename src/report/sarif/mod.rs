@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use self::model::*;
+use super::checks::{ChecksView, sentence};
 use super::view::{CoverageView, has_lines, parts, status_word, suppression_text};
 use super::wire::{self, Uri};
 use super::{Report, Run, count, ordered};
@@ -106,7 +107,7 @@ fn location(finding: &Finding) -> LocationObject {
     }
 }
 
-fn result(finding: &Finding, rule_index: usize) -> ResultObject<'_> {
+fn result<'a>(run: &Run<'_>, finding: &'a Finding, rule_index: usize) -> ResultObject<'a> {
     let suppression = |why: &Suppression| SuppressionObject {
         kind: match why {
             Suppression::Marker { .. } => "inSource",
@@ -148,6 +149,7 @@ fn result(finding: &Finding, rule_index: usize) -> ResultObject<'_> {
             key: finding.secret.mask().to_string(),
             column: finding.location.column,
             decoders: &finding.decoders,
+            verification: sentence(run.checks, finding),
         },
     }
 }
@@ -226,7 +228,7 @@ impl Report for Sarif {
                 rules.push(&finding.rule);
                 rules.len() - 1
             });
-            results.push(result(finding, index));
+            results.push(result(run, finding, index));
         }
         let ended = run.started.checked_add(run.elapsed).unwrap_or(run.started);
         let kind = |(id, description): (&'static str, &str)| Descriptor {
@@ -269,6 +271,7 @@ impl Report for Sarif {
                     properties: RunProperties {
                         target: run.target.text().into_owned(),
                         coverage: CoverageView::new(run),
+                        verification: run.checks.map(ChecksView::new),
                         commit: run.commit,
                         results_cut: cut,
                     },
