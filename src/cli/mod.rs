@@ -10,7 +10,9 @@ mod error;
 mod exit;
 mod history;
 mod hook;
+mod input;
 mod man;
+mod redact;
 mod reporting;
 mod rules;
 mod scan;
@@ -42,6 +44,7 @@ enum Command {
     Scan(scan::Scan),
     History(history::History),
     Staged(staged::Staged),
+    Redact(redact::Redact),
     #[command(subcommand)]
     Hook(hook::Hook),
     Allow(allow::Allow),
@@ -58,6 +61,7 @@ impl Command {
             Self::Scan(command) => command.run(context),
             Self::History(command) => command.run(context),
             Self::Staged(command) => command.run(context),
+            Self::Redact(command) => command.run(context),
             Self::Hook(command) => command.run(context),
             Self::Allow(command) => command.run(context),
             Self::Baseline(command) => command.run(context),

@@ -1,13 +1,14 @@
 //! `skewer scan`: files, directories and streams.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 
 use super::error::Hint;
+use super::input::standard_input;
 use super::reporting::ReportFlags;
 use super::settings::SettingFlags;
 use super::{Context, Exit};
@@ -124,45 +125,5 @@ fn files_from(run: &Run<'_>, list: &Path, stop: &AtomicBool) -> anyhow::Result<(
             return Ok(());
         }
         run.paths(names.iter());
-    }
-}
-
-/// Standard input, through as large a pipe as the system grants: at 64 KiB, two programs spend
-/// their time waking each other. It ends when the run is to stop, even if nothing comes.
-fn standard_input(stop: &AtomicBool) -> impl Read + '_ {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::pipe::fcntl_setpipe_size(io::stdin(), 1 << 20);
-    Waiting {
-        stop,
-        input: io::stdin().lock(),
-    }
-}
-
-struct Waiting<'a> {
-    stop: &'a AtomicBool,
-    input: io::StdinLock<'static>,
-}
-
-impl Read for Waiting<'_> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        #[cfg(unix)]
-        loop {
-            use rustix::event::{PollFd, PollFlags, Timespec, poll};
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(0);
-            }
-            let mut fds = [PollFd::new(&self.input, PollFlags::IN)];
-            let often = Timespec {
-                tv_sec: 0,
-                tv_nsec: 100_000_000,
-            };
-            match poll(&mut fds, Some(&often)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                // What is wrong with it, reading will tell.
-                _ => break,
-            }
-        }
-        let _ = self.stop;
-        self.input.read(to)
     }
 }

@@ -2,6 +2,7 @@
 //! place with its line and a context that may be shown.
 
 mod packed;
+mod redactor;
 mod segments;
 mod slider;
 
@@ -9,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 pub(crate) use self::packed::{HEAD, is_packed};
+pub use self::redactor::{Redactor, Release};
 use self::slider::Slider;
 use crate::finding::Context;
 use crate::matcher::{Hit, Matcher};

@@ -23,13 +23,16 @@ const SHORTEST_KEY: usize = 32;
 pub(super) struct Work {
     decodings: u32,
     depth: usize,
-    /// The decoder that was last at work on the text itself, and what it looked at: it need not
-    /// undo the same bytes again for the next anchor in them.
-    pub(super) undone: Option<(usize, Range<usize>)>,
+    pub(super) undone: Undone,
 }
 
+/// The decoder that was last at work on the text itself, and what it looked at: it need not undo
+/// the same bytes again for the next anchor in them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Undone(Option<(usize, Range<usize>)>);
+
 impl Work {
-    pub(super) fn new(undone: Option<(usize, Range<usize>)>) -> Self {
+    pub(super) fn new(undone: Undone) -> Self {
         Self {
             decodings: MOST_DECODED,
             depth: 0,
@@ -53,7 +56,7 @@ impl Matcher {
         // Escapes say themselves where they begin; digits and letters may be read from another
         // place on and then say something else, so those are undone for each anchor.
         let undone_already = decoder.mixes()
-            && work.undone.as_ref().is_some_and(|(before, range)| {
+            && work.undone.0.as_ref().is_some_and(|(before, range)| {
                 *before == index && range.contains(&at) && at + LONGEST_ENCODED < range.end
             });
         if undone_already || work.depth == MOST_NESTED || work.decodings == 0 {
@@ -71,7 +74,7 @@ impl Matcher {
         }
         work.decodings -= 1;
         work.depth += 1;
-        let outer = work.undone.take();
+        let outer = std::mem::take(&mut work.undone);
         let text = Text::whole(&decoded.bytes);
         let before = hits.len();
         let mut from = 0;
@@ -86,7 +89,7 @@ impl Matcher {
         }
         work.depth -= 1;
         work.undone = if work.depth == 0 {
-            Some((index, looked))
+            Undone(Some((index, looked)))
         } else {
             outer
         };

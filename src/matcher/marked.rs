@@ -278,6 +278,13 @@ impl Examiner for Family {
         }
         self.joined(reach, at, offset, found);
     }
+
+    fn begins_in(&self, run: &[u8]) -> Option<usize> {
+        let heads = self.members.iter().map(|m| m.prefix.head().as_bytes());
+        heads
+            .filter_map(|head| memchr::memmem::find(run, head))
+            .min()
+    }
 }
 
 impl Family {
