@@ -12,6 +12,7 @@ mod history;
 mod hook;
 mod input;
 mod man;
+mod places;
 mod redact;
 mod reporting;
 mod rules;
@@ -45,6 +46,7 @@ enum Command {
     History(history::History),
     Staged(staged::Staged),
     Redact(redact::Redact),
+    Places(places::Places),
     #[command(subcommand)]
     Hook(hook::Hook),
     Allow(allow::Allow),
@@ -62,6 +64,7 @@ impl Command {
             Self::History(command) => command.run(context),
             Self::Staged(command) => command.run(context),
             Self::Redact(command) => command.run(context),
+            Self::Places(command) => command.run(context),
             Self::Hook(command) => command.run(context),
             Self::Allow(command) => command.run(context),
             Self::Baseline(command) => command.run(context),

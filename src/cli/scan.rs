@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::error::Hint;
 use super::input::standard_input;
+use super::places;
 use super::reporting::ReportFlags;
 use super::settings::SettingFlags;
 use super::{Context, Exit};
@@ -25,14 +27,24 @@ Examples:
   skewer scan --no-ignore dist app.log   what git ignores, too
   kubectl logs -f deploy/api | skewer scan -
   git ls-files -z | skewer scan --files-from -
+  skewer scan --follow app.log worker.log  findings as lines are written, until Ctrl-C
+  skewer scan --places                   where keys settle on this machine
+  skewer scan --places agents shell-history
   skewer scan --format sarif --output skewer.sarif .")]
 pub(super) struct Scan {
     /// Files and directories; `-` is standard input.
-    #[arg(value_name = "PATH", required_unless_present = "files_from")]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "places"])]
     paths: Vec<PathBuf>,
     /// Scan the files named in FILE (`-`: standard input), each name ended by a NUL.
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
+    /// Go on reading what is added to the files, until Ctrl-C. They may be truncated or replaced.
+    #[arg(long, conflicts_with = "files_from")]
+    follow: bool,
+    /// Scan where keys settle on this machine: all places that `skewer places` lists, or those of
+    /// these names or groups. What git ignores there is read, too.
+    #[arg(long, value_name = "NAME", num_args = 0.., value_delimiter = ',', conflicts_with_all = ["paths", "files_from", "follow"])]
+    places: Option<Vec<String>>,
     #[command(flatten)]
     report: ReportFlags,
     #[command(flatten)]
@@ -42,19 +54,31 @@ pub(super) struct Scan {
 /// How many names of a list are handled at once: a list may be longer than memory.
 const NAMES: usize = 4096;
 
+/// How often a file that is followed is looked at.
+const LOOKS_AGAIN: Duration = Duration::from_millis(200);
+
 impl Scan {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let loaded = self.settings.load()?;
         let matcher = Matcher::new(&loaded.rules()?, None);
-        let settings = loaded.for_scan(&matcher)?;
+        let mut settings = loaded.for_scan(&matcher)?;
+        let places = self.places.as_deref().map(places::named).transpose()?;
+        settings.no_ignore |= places.is_some();
         let stop = context.interruptible();
         let is_stream = |path: &PathBuf| path == Path::new("-");
         let live = self.paths.iter().any(is_stream);
         all_there(self.paths.iter().filter(|path| !is_stream(path)))?;
-        let reporting = self.report.open(context, &stop, live)?;
+        self.can_follow()?;
+        let reporting = self.report.open(context, &stop, live || self.follow)?;
         let run = Run::new(&matcher, &settings, &reporting, &stop);
         reporting.with_progress(&run.progress, || {
-            run.paths(self.paths.iter().filter(|path| !is_stream(path)));
+            match self.follow {
+                true => run.follow(&self.paths, &|| std::thread::sleep(LOOKS_AGAIN)),
+                false => run.paths(self.paths.iter().filter(|path| !is_stream(path))),
+            }
+            if let Some(places) = &places {
+                places::with_bases(|bases| run.places(places, bases))?;
+            }
             if live {
                 run.stream("(standard input)", standard_input(&stop));
             }
@@ -69,8 +93,23 @@ impl Scan {
         reporting.finish(&outcome, &ends, &self.target(&matcher), &loaded)
     }
 
+    fn can_follow(&self) -> anyhow::Result<()> {
+        let is_file = |path: &&PathBuf| path.is_file();
+        match self.paths.iter().find(|path| !is_file(path)) {
+            Some(other) if self.follow => {
+                Err(anyhow::anyhow!("can't follow {}", other.display()))
+                    .hint("--follow takes files; what comes on standard input is followed anyway")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What was scanned, in the user's words.
     fn target(&self, matcher: &Matcher) -> Masked {
+        if let Some(names) = &self.places {
+            let names = ["places", &names.join(" ")].join(" ");
+            return matcher.redact(names.trim_end().as_bytes());
+        }
         let named = self
             .paths
             .iter()
