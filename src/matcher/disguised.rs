@@ -1,6 +1,7 @@
 //! Drives the decoders: undoes an encoding around an anchor, searches what comes out, and maps it
 //! back to where it stood.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::decode::{DECODERS, Decoder};
@@ -26,10 +27,46 @@ pub(super) struct Work {
     pub(super) undone: Undone,
 }
 
-/// The decoder that was last at work on the text itself, and what it looked at: it need not undo
-/// the same bytes again for the next anchor in them.
+/// What was undone of a text lately: its bytes need not be undone in the same way again for the
+/// next anchor in them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Undone(Option<(usize, Range<usize>)>);
+pub(super) struct Undone(VecDeque<Reading>);
+
+/// One way in which a stretch of a text was read.
+#[derive(Clone, Debug)]
+struct Reading {
+    decoder: usize,
+    /// Where the window began that its `from` counts from.
+    base: usize,
+    from: Vec<Range<u32>>,
+    looked: Range<usize>,
+    /// Whether it ended by itself, so that nothing of it goes on behind what was looked at.
+    ended: bool,
+}
+
+/// How many readings are remembered: base64 has four of the same text, hexadecimal two.
+const MOST_READINGS: usize = 8;
+
+impl Undone {
+    /// Whether this decoder has undone what stands around a trace at `at` in the way that the trace
+    /// asks for, as far as a key may reach.
+    fn covers(&self, decoder: usize, at: usize, offset: usize) -> bool {
+        self.0.iter().any(|reading| {
+            reading.decoder == decoder
+                && reading.looked.contains(&at)
+                && (reading.ended || at + LONGEST_ENCODED < reading.looked.end)
+                && at >= reading.base
+                && DECODERS[decoder].reads_alike(&reading.from, at - reading.base, offset)
+        })
+    }
+
+    fn add(&mut self, reading: Reading) {
+        if self.0.len() == MOST_READINGS {
+            self.0.pop_front();
+        }
+        self.0.push_back(reading);
+    }
+}
 
 impl Work {
     pub(super) fn new(undone: Undone) -> Self {
@@ -53,13 +90,10 @@ impl Matcher {
         hits: &mut Vec<Hit>,
     ) {
         let decoder: &dyn Decoder = DECODERS[index];
-        // Escapes say themselves where they begin; digits and letters may be read from another
-        // place on and then say something else, so those are undone for each anchor.
-        let undone_already = decoder.mixes()
-            && work.undone.0.as_ref().is_some_and(|(before, range)| {
-                *before == index && range.contains(&at) && at + LONGEST_ENCODED < range.end
-            });
-        if undone_already || work.depth == MOST_NESTED || work.decodings == 0 {
+        if work.depth == MOST_NESTED
+            || work.decodings == 0
+            || work.undone.covers(index, at, offset)
+        {
             return;
         }
         let window = reach.window();
@@ -74,7 +108,7 @@ impl Matcher {
         }
         work.decodings -= 1;
         work.depth += 1;
-        let outer = std::mem::take(&mut work.undone);
+        let mut outer = std::mem::take(&mut work.undone);
         let text = Text::whole(&decoded.bytes);
         let before = hits.len();
         let mut from = 0;
@@ -85,13 +119,19 @@ impl Matcher {
         for hit in &mut hits[before..] {
             let span = decoded.span(&hit.span);
             hit.span = base + span.start..base + span.end;
+            if let Some(then) = decoded.then {
+                hit.decoders.insert(0, then);
+            }
             hit.decoders.insert(0, decoder.name());
         }
         work.depth -= 1;
-        work.undone = if work.depth == 0 {
-            Undone(Some((index, looked)))
-        } else {
-            outer
-        };
+        outer.add(Reading {
+            decoder: index,
+            base,
+            from: decoded.from,
+            looked,
+            ended: decoded.ended,
+        });
+        work.undone = outer;
     }
 }

@@ -214,7 +214,7 @@ mod tests {
         );
         assert_eq!(
             find("vscode"),
-            [".config/Code - OSS/User/settings.json", ".config/Code/User/History"]
+            [".config/Code/User/History", ".config/Code - OSS/User/settings.json"]
         );
         assert_eq!(find("kubernetes"), [".kube/config.old", "elsewhere/config"]);
         assert_eq!(find("shell-profiles"), [".bashrc"]);
