@@ -10,8 +10,8 @@ use std::io::Read;
 
 use flate2::bufread::{GzDecoder, ZlibDecoder};
 
-use super::super::looks;
 use super::{Decoded, Decoder, Trace, base64};
+use crate::matcher::looks;
 
 /// A compressed form.
 pub(in crate::matcher) struct Deflated {
