@@ -196,8 +196,7 @@ fn a_file_that_grows_is_followed_through_truncation_and_rotation() {
         line
     };
     let place = |line: serde_json::Value| {
-        let at = &line["finding"]["location"];
-        let at = if at.is_null() { &line["location"] } else { at };
+        let at = &line["location"];
         let name = at["name"].as_str().unwrap().to_owned();
         (name, at["line"].as_u64().unwrap())
     };

@@ -4,9 +4,11 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::decode::{DECODERS, Decoder};
+use super::decode::{DECODERS, Decoder, Ends};
+use super::marked::LONGEST_SIDE;
 use super::reach::Reach;
 use super::{Hit, Matcher, Text};
+use crate::rules::Alphabet;
 
 /// How deep encodings may be nested, and how often one examination may decode: what no honest
 /// input reaches, and a hostile one can't go beyond.
@@ -79,6 +81,30 @@ impl Work {
 }
 
 impl Matcher {
+    /// Looks at a marker in plain sight, between escapes: `sk%2Dproj%2D…`.
+    pub(super) fn undo_between(
+        &self,
+        reach: &mut Reach<'_>,
+        at: usize,
+        work: &mut Work,
+        hits: &mut Vec<Hit>,
+    ) {
+        // If there are any in the key, one stands where the plain characters end.
+        let plain = |b| Alphabet::Base64url.has(b);
+        let left = reach.run_left(at, LONGEST_SIDE, plain);
+        let right = reach.run_right(at, LONGEST_SIDE, plain);
+        let before = reach.before(left, 1).first().copied();
+        let after = reach.get(right);
+        for (index, decoder) in DECODERS.iter().enumerate() {
+            let Some(Ends { first, last }) = decoder.mixes() else {
+                continue;
+            };
+            if after == Some(first) || before == Some(first) || last.is_some() && before == last {
+                self.undo(reach, at, index, 0, work, hits);
+            }
+        }
+    }
+
     /// Undoes an encoding around an anchor and searches what comes out.
     pub(super) fn undo(
         &self,

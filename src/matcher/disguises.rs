@@ -165,6 +165,10 @@ const DISGUISES: &[Disguise] = &[
     ("\\u, where it must be", &["unicode-escape"], |k, _| {
         k.replace('-', "\\u002d").into()
     }),
+    ("\\u in JSON in JSON", &["unicode-escape"], |k, n| {
+        let escape = format!("{}u002d", "\\".repeat([2, 4][n % 2]));
+        format!("{{\"body\": \"{}\"}}", k.replace('-', &escape)).into()
+    }),
     ("octal", &["octal-escape"], |k, _| {
         each(k, |b| format!("\\{b:03o}")).into()
     }),
@@ -191,6 +195,22 @@ const DISGUISES: &[Disguise] = &[
     }),
     ("adjacent strings", &["joined"], |k, n| {
         format!("(\n    '{}'\n)", wrapped(k, 12 + n % 30, "'\n    '")).into()
+    }),
+    ("strings with dots between", &["joined"], |k, n| {
+        format!("'{}'", wrapped(k, 12 + n % 30, "' . '")).into()
+    }),
+    ("a template", &["joined"], |k, n| {
+        format!("`${{\"{}\"}}`", wrapped(k, 12 + n % 30, "\"}${\"")).into()
+    }),
+    ("a sum of strings in JSON", &["joined"], |k, n| {
+        let sum = wrapped(k, 12 + n % 30, "\\\" + \\\"");
+        format!("{{\"code\": \"k = \\\"{sum}\\\"\"}}").into()
+    }),
+    ("folded YAML", &["joined"], |k, n| {
+        format!(">-\n    {}", wrapped(k, 20 + n % 20, "\n    ")).into()
+    }),
+    ("JSON in JSON", &[], |k, _| {
+        format!("{{\"body\": \"{{\\\"key\\\": \\\"{k}\\\"}}\"}}").into()
     }),
     ("an array to be joined", &["joined"], |k, n| {
         format!("[\"{}\"].join(\"\")", wrapped(k, 12 + n % 30, "\", \"")).into()

@@ -23,6 +23,8 @@ pub(super) const LONGEST_SIDE: usize = LONGEST_HALF + LONGEST_SLUG + 16;
 /// All rules that share a marker: one of them classifies the key.
 pub(super) struct Family {
     marker: Vec<u8>,
+    /// What all prefixes begin with.
+    head: Vec<u8>,
     members: Vec<Member>,
 }
 
@@ -55,6 +57,7 @@ impl Family {
     pub(super) fn new(marker: &str) -> Self {
         Self {
             marker: marker.as_bytes().to_vec(),
+            head: Vec::new(),
             members: Vec::new(),
         }
     }
@@ -70,6 +73,15 @@ impl Family {
         alnum_halves: &[Halves],
         halves: &[Halves],
     ) {
+        for prefix in prefixes {
+            let head = prefix.head().as_bytes();
+            if self.members.is_empty() && self.head.is_empty() {
+                self.head = head.to_vec();
+            }
+            let common = self.head.iter().zip(head).take_while(|(a, b)| a == b);
+            let common = common.count();
+            self.head.truncate(common);
+        }
         self.members.extend(prefixes.iter().map(|prefix| Member {
             rule,
             prefix: prefix.clone(),
@@ -80,6 +92,8 @@ impl Family {
 
     /// The best beginning in `left`, which ends where the marker starts.
     fn beginning(&self, left: &[u8]) -> Option<Beginning<'_>> {
+        // Most markers that are no key's have no prefix at all before them.
+        memchr::memmem::find(left, &self.head)?;
         let mut best: Option<Beginning<'_>> = None;
         for member in &self.members {
             for start in memchr::memmem::find_iter(left, member.prefix.head().as_bytes()) {
@@ -288,6 +302,27 @@ impl Examiner for Family {
 }
 
 impl Family {
+    /// Whether the rest of the marker stands beside its half, or beyond a gap, and there is a gap
+    /// at all: else there are no pieces. What is looked at for that is cheap, and little.
+    fn is_cut_near(&self, reach: &mut Reach<'_>, at: usize, offset: usize) -> bool {
+        let is_key = |b| Alphabet::Base64url.has(b);
+        let left = reach.run_left(at, LONGEST_SIDE, is_key);
+        let right = reach.run_right(at, LONGEST_SIDE, is_key);
+        let cut = at - left < LONGEST_SIDE || right - at < LONGEST_SIDE;
+        // As much of the marker as stands in one piece with its half.
+        let marker = reach.slice(at..right);
+        let (before, behind) = self.marker.split_at(offset);
+        let rest = marker.len().min(behind.len());
+        let mut first = reach.slice(left..at);
+        if reach.before(left, 1) == b"\\" && matches!(first, [b'n' | b'r' | b't', ..]) {
+            // The letter of an escaped line break.
+            first = &first[1..];
+        }
+        let least = first.len().min(before.len());
+        cut && marker[..rest] == behind[..rest]
+            && first[first.len() - least..] == before[before.len() - least..]
+    }
+
     /// Whether pieces around the marker make a key.
     fn joined(
         &self,
@@ -298,6 +333,9 @@ impl Family {
     ) -> bool {
         let window = reach.window();
         let base = window.start;
+        if !self.is_cut_near(reach, at, offset) {
+            return false;
+        }
         let joined = Joined::around(reach.peek(window), at - base);
         reach.slice(base + joined.looked.start..base + joined.looked.end);
         let Some((rule, key)) = joined.key(self, at - base, offset) else {

@@ -25,7 +25,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use self::anchors::{AnchorId, Anchors};
-use self::decode::DECODERS;
 use self::disguised::{Undone, Work};
 pub use self::masking::{MASKS_BACK, Masking};
 use self::reach::Reach;
@@ -204,10 +203,7 @@ impl Matcher {
                     let mut found = Vec::new();
                     self.examiners[index].examine(&mut reach, at, used.offset, &mut found);
                     if found.is_empty() && index < self.marked {
-                        // A marker in plain sight, between escapes: `sk%2Dproj%2D…`.
-                        for (mixing, _) in DECODERS.iter().enumerate().filter(|(_, d)| d.mixes()) {
-                            self.undo(&mut reach, at, mixing, 0, work, hits);
-                        }
+                        self.undo_between(&mut reach, at, work, hits);
                     }
                     hits.extend(found.into_iter().map(|candidate| self.hit(candidate)));
                 }

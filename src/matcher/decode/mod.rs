@@ -38,6 +38,14 @@ pub(super) struct Trace {
     pub(super) offset: usize,
 }
 
+/// The byte that each escape of an encoding begins with, and the last one, if that is always the
+/// same.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) first: u8,
+    pub(super) last: Option<u8>,
+}
+
 /// One encoding.
 pub(super) trait Decoder: Sync {
     /// The word that findings use.
@@ -46,10 +54,10 @@ pub(super) trait Decoder: Sync {
     fn traces(&self, marker: &[u8]) -> Vec<Trace>;
     /// Undoes it around a trace that stands at `at` of `window`.
     fn decode(&self, window: &[u8], at: usize, offset: usize) -> Decoded;
-    /// Whether only parts of a text may be in this encoding, so that a marker in plain sight can
-    /// stand between characters that are not.
-    fn mixes(&self) -> bool {
-        false
+    /// What its escapes begin and end with, if only parts of a text may be in this encoding, so that
+    /// a marker in plain sight can stand between characters that are not.
+    fn mixes(&self) -> Option<Ends> {
+        None
     }
     /// Whether a text that was read so, from these bytes of its window, was read as a trace at `at`
     /// asks for: digits and letters may be read from another place on and then say something else.
