@@ -320,7 +320,10 @@ fn places_are_chosen_by_name_and_listed() {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(2).unwrap().to_owned()
     };
-    assert_eq!((row("codex"), row("goose")), ("1".to_owned(), "-".to_owned()));
+    assert_eq!(
+        (row("codex"), row("goose")),
+        ("1".to_owned(), "-".to_owned())
+    );
     let json = filtered(home.path(), &["places", "--json", "codex"], b"");
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     let here = json[0]["here"][0].as_str().unwrap();

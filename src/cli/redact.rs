@@ -143,7 +143,9 @@ fn output() -> anyhow::Result<File> {
     let handle = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned();
     #[cfg(windows)]
     let handle = std::os::windows::io::AsHandle::as_handle(&io::stdout()).try_clone_to_owned();
-    Ok(File::from(handle.context("can't write to standard output")?))
+    Ok(File::from(
+        handle.context("can't write to standard output")?,
+    ))
 }
 
 fn live<'m>(
@@ -160,7 +162,11 @@ fn live<'m>(
 
 const WRITING: &str = "can't write to standard output";
 
-fn follow(redactor: &mut Redactor<'_>, input: &mut Input<'_>, out: &mut File) -> anyhow::Result<()> {
+fn follow(
+    redactor: &mut Redactor<'_>,
+    input: &mut Input<'_>,
+    out: &mut File,
+) -> anyhow::Result<()> {
     let mut lines = Waiting::new(LINE_WAITS, Release::Lines);
     let mut rest = Waiting::new(REST_WAITS, Release::All);
     loop {

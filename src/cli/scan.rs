@@ -96,10 +96,8 @@ impl Scan {
     fn can_follow(&self) -> anyhow::Result<()> {
         let is_file = |path: &&PathBuf| path.is_file();
         match self.paths.iter().find(|path| !is_file(path)) {
-            Some(other) if self.follow => {
-                Err(anyhow::anyhow!("can't follow {}", other.display()))
-                    .hint("--follow takes files; what comes on standard input is followed anyway")
-            }
+            Some(other) if self.follow => Err(anyhow::anyhow!("can't follow {}", other.display()))
+                .hint("--follow takes files; what comes on standard input is followed anyway"),
             _ => Ok(()),
         }
     }

@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 
 use super::packed::{HEAD, is_packed};
-use crate::matcher::{MASKS_BACK, Masking, Matcher, Named, Values};
+use crate::matcher::{MASKS_BACK, Masking, Matcher, Named, Shown, Values};
 
 /// How much is read at once.
 const BLOCK: usize = 128 << 10;
@@ -14,7 +14,9 @@ const BLOCK: usize = 128 << 10;
 pub struct Redactor<'m> {
     masking: Masking<'m>,
     values: Option<Values>,
+    /// The stream as it came, and what is shown of it.
     buffer: Vec<u8>,
+    shown: Vec<u8>,
     filled: usize,
     /// Offset in the stream of the buffer's first byte.
     base: u64,
@@ -41,6 +43,7 @@ impl<'m> Redactor<'m> {
             masking: Masking::new(matcher),
             values: Values::new(named),
             buffer: vec![0; 2 * MASKS_BACK + BLOCK],
+            shown: vec![0; 2 * MASKS_BACK + BLOCK],
             filled: 0,
             base: 0,
             from: 0,
@@ -60,6 +63,7 @@ impl<'m> Redactor<'m> {
             let drop = self.written.min(self.from.saturating_sub(MASKS_BACK));
             let drop = drop.min(self.named.saturating_sub(MASKS_BACK));
             self.buffer.copy_within(drop..self.filled, 0);
+            self.shown.copy_within(drop..self.filled, 0);
             self.base += drop as u64;
             for place in [
                 &mut self.filled,
@@ -73,6 +77,8 @@ impl<'m> Redactor<'m> {
         }
         let read = reader.read(&mut self.buffer[self.filled..])?;
         let had = self.received();
+        let new = self.filled..self.filled + read;
+        self.shown[new.clone()].copy_from_slice(&self.buffer[new]);
         self.filled += read;
         if had < HEAD as u64 {
             self.packed = self.base == 0 && is_packed(&self.buffer[..self.filled]);
@@ -128,8 +134,12 @@ impl<'m> Redactor<'m> {
         let mut copy = self.clone();
         copy.mask(true);
         if what == Release::All {
-            let bytes = &mut copy.buffer[..copy.filled];
-            copy.masking.cover_unfinished(bytes);
+            copy.masking.cover_unfinished(&mut Shown {
+                text: &copy.buffer[..copy.filled],
+                shown: &mut copy.shown[..copy.filled],
+                starts: copy.base == 0,
+                ends: false,
+            });
         }
         copy.write_until(until, out)?;
         self.written = until;
@@ -146,18 +156,23 @@ impl<'m> Redactor<'m> {
     }
 
     fn mask(&mut self, ends: bool) {
-        let bytes = &mut self.buffer[..self.filled];
-        // Values first: what is masked of them is no key to whoever looks for keys.
-        self.named = match &mut self.values {
-            Some(values) => values.mask(bytes, self.named, ends),
-            None => bytes.len(),
+        let mut of = Shown {
+            text: &self.buffer[..self.filled],
+            shown: &mut self.shown[..self.filled],
+            starts: self.base == 0,
+            ends,
         };
-        self.from = self.masking.mask(bytes, self.from, self.base == 0, ends);
+        // Values first: whoever looks for keys is asked again where something is masked.
+        self.named = match &mut self.values {
+            Some(values) => values.mask(&mut of, self.named),
+            None => of.text.len(),
+        };
+        self.from = self.masking.mask(&mut of, self.from);
     }
 
     fn write_until(&mut self, until: usize, out: &mut impl Write) -> io::Result<()> {
         if until > self.written {
-            out.write_all(&self.buffer[self.written..until])?;
+            out.write_all(&self.shown[self.written..until])?;
             self.written = until;
         }
         Ok(())

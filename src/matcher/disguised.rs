@@ -116,9 +116,7 @@ impl Matcher {
         hits: &mut Vec<Hit>,
     ) {
         let decoder: &dyn Decoder = DECODERS[index];
-        if work.depth == MOST_NESTED
-            || work.decodings == 0
-            || work.undone.covers(index, at, offset)
+        if work.depth == MOST_NESTED || work.decodings == 0 || work.undone.covers(index, at, offset)
         {
             return;
         }

@@ -109,12 +109,16 @@ const DISGUISES: &[Disguise] = &[
         z.write_all(text.as_bytes()).unwrap();
         format!("x = b'{}'", base64(&z.finish().unwrap())).into()
     }),
-    ("base64 of gzip of base64", &["base64", "gzip", "base64"], |k, n| {
-        let mut gz = GzEncoder::new(Vec::new(), Compression::default());
-        let inner = base64(format!("{}{k}", "b".repeat(n)).as_bytes());
-        gz.write_all(format!("data: {inner}\n").as_bytes()).unwrap();
-        base64(&gz.finish().unwrap()).into()
-    }),
+    (
+        "base64 of gzip of base64",
+        &["base64", "gzip", "base64"],
+        |k, n| {
+            let mut gz = GzEncoder::new(Vec::new(), Compression::default());
+            let inner = base64(format!("{}{k}", "b".repeat(n)).as_bytes());
+            gz.write_all(format!("data: {inner}\n").as_bytes()).unwrap();
+            base64(&gz.finish().unwrap()).into()
+        },
+    ),
     ("UTF-16, little end first", &["utf-16"], |k, n| {
         [vec![b'x'; n % 2], utf16(&format!("key {k}\n"), false)].concat()
     }),

@@ -293,6 +293,28 @@ impl Examiner for Family {
         self.joined(reach, at, offset, found);
     }
 
+    fn may_hold(&self, reach: &mut Reach<'_>, at: usize, offset: usize) -> bool {
+        // As much of the marker as stands in one piece with its half has to be the marker.
+        let is_key = |b: &&u8| Alphabet::Base64url.has(**b);
+        let (before, behind) = self.marker.split_at(offset);
+        let right = reach.slice(at..at + behind.len());
+        let right = &right[..right.iter().take_while(is_key).count()];
+        let left = reach.before(at, before.len() + 1);
+        let piece = left.iter().rev().take_while(is_key).count();
+        let mut first = &left[left.len() - piece..];
+        if let [.., b'\\'] = left[..left.len() - piece]
+            && let [b'n' | b'r' | b't', rest @ ..] = first
+        {
+            // The letter of an escaped line break.
+            first = rest;
+        }
+        let least = first.len().min(before.len());
+        // An escape ends in digits, which are no part of the marker.
+        let escaped = first.last().is_some_and(u8::is_ascii_hexdigit);
+        behind.starts_with(right)
+            && (escaped || first[first.len() - least..] == before[before.len() - least..])
+    }
+
     fn begins_in(&self, run: &[u8]) -> Option<usize> {
         let heads = self.members.iter().map(|m| m.prefix.head().as_bytes());
         heads
@@ -302,25 +324,11 @@ impl Examiner for Family {
 }
 
 impl Family {
-    /// Whether the rest of the marker stands beside its half, or beyond a gap, and there is a gap
-    /// at all: else there are no pieces. What is looked at for that is cheap, and little.
-    fn is_cut_near(&self, reach: &mut Reach<'_>, at: usize, offset: usize) -> bool {
+    /// Whether there is a gap near enough for a key in pieces.
+    fn is_cut_near(reach: &mut Reach<'_>, at: usize) -> bool {
         let is_key = |b| Alphabet::Base64url.has(b);
-        let left = reach.run_left(at, LONGEST_SIDE, is_key);
-        let right = reach.run_right(at, LONGEST_SIDE, is_key);
-        let cut = at - left < LONGEST_SIDE || right - at < LONGEST_SIDE;
-        // As much of the marker as stands in one piece with its half.
-        let marker = reach.slice(at..right);
-        let (before, behind) = self.marker.split_at(offset);
-        let rest = marker.len().min(behind.len());
-        let mut first = reach.slice(left..at);
-        if reach.before(left, 1) == b"\\" && matches!(first, [b'n' | b'r' | b't', ..]) {
-            // The letter of an escaped line break.
-            first = &first[1..];
-        }
-        let least = first.len().min(before.len());
-        cut && marker[..rest] == behind[..rest]
-            && first[first.len() - least..] == before[before.len() - least..]
+        at - reach.run_left(at, LONGEST_SIDE, is_key) < LONGEST_SIDE
+            || reach.run_right(at, LONGEST_SIDE, is_key) - at < LONGEST_SIDE
     }
 
     /// Whether pieces around the marker make a key.
@@ -333,7 +341,7 @@ impl Family {
     ) -> bool {
         let window = reach.window();
         let base = window.start;
-        if !self.is_cut_near(reach, at, offset) {
+        if !Self::is_cut_near(reach, at) {
             return false;
         }
         let joined = Joined::around(reach.peek(window), at - base);

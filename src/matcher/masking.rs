@@ -1,9 +1,10 @@
 //! Masks keys in place, in a text of which more may come: what `skewer redact` does to its input.
 //!
-//! A mask changes what stands beside it, and a text that was no key may have become one (a session
-//! glued to a key, say). So whoever looked at bytes that are masked later is asked again: a search
-//! of what comes out finds nothing. All of it depends on the text alone, never on the pieces in
-//! which it came.
+//! Keys are looked for in the text as it came, so that no mask hides a key beside it. But a mask
+//! changes what stands beside it, and a text that was no key may have become one (a session glued to
+//! a key, say). So whoever looked at bytes that are masked is asked again, about what is shown: a
+//! search of what comes out finds nothing. All of it depends on the text alone, never on the pieces
+//! in which it came.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -64,13 +65,33 @@ pub struct Masking<'m> {
     masked: u64,
 }
 
-/// What became of an anchor.
-enum Outcome {
-    /// More of the text has to be at hand.
-    Cut,
-    Nothing,
-    /// These were masked.
-    Masked(Vec<Range<usize>>),
+/// A text, and what is shown of it: the same but for the masks.
+pub struct Shown<'t> {
+    /// The text as it came.
+    pub text: &'t [u8],
+    /// What is shown of it.
+    pub shown: &'t mut [u8],
+    /// As in [`Text`].
+    pub starts: bool,
+    /// As in [`Text`].
+    pub ends: bool,
+}
+
+impl Shown<'_> {
+    fn original(&self) -> Text<'_> {
+        Text {
+            bytes: self.text,
+            starts: self.starts,
+            ends: self.ends,
+        }
+    }
+
+    fn masked(&self) -> Text<'_> {
+        Text {
+            bytes: self.shown,
+            ..self.original()
+        }
+    }
 }
 
 impl<'m> Masking<'m> {
@@ -109,62 +130,92 @@ impl<'m> Masking<'m> {
     }
 
     /// Masks every key whose anchor begins at `from` or later, and returns the place to go on from
-    /// when there is more of the text. `starts` and `ends` as in [`Text`].
-    pub fn mask(&mut self, bytes: &mut [u8], from: usize, starts: bool, ends: bool) -> usize {
+    /// when there is more of the text.
+    pub fn mask(&mut self, of: &mut Shown<'_>, from: usize) -> usize {
+        let anchors = self.matcher.anchors();
         let mut from = from;
-        while let Some((at, id)) = self.matcher.anchors().find(bytes, from) {
+        while let Some((at, id)) = anchors.find(of.text, from) {
             self.reached = self.reached.max(at);
             let oldest = self.reached.saturating_sub(2 * REACH + SLACK);
             while self.tried.front().is_some_and(|tried| tried.at < oldest) {
                 self.tried.pop_front();
             }
-            let flags = (starts, ends);
-            match self.look(bytes, at, id, flags) {
-                Outcome::Cut => return at,
-                Outcome::Nothing => {}
-                Outcome::Masked(spans) => {
-                    // It may lead to more than one key.
-                    let mut again = vec![(at, id)];
-                    self.touching(&spans, &mut again);
-                    if let Some(back) = self.ask_again(bytes, again, flags) {
-                        return back;
-                    }
+            let mut hits = Vec::new();
+            let mut work = Work::new(std::mem::take(&mut self.undone));
+            let text = of.original();
+            let examined = self
+                .matcher
+                .examine_within(text, at, id, &mut work, &mut hits);
+            if examined.cut_right {
+                return at;
+            }
+            self.undone = work.undone;
+            let spans = self.cover(of.shown, hits);
+            let touched = examined.touched;
+            if spans.is_empty() && of.shown[touched.clone()] == of.text[touched.clone()] {
+                self.remember(at, id, touched);
+            } else {
+                let mut again = vec![(at, id)];
+                self.touching(&spans, &mut again);
+                if let Some(back) = self.ask_again(of, again) {
+                    return back;
                 }
             }
             from = at + 1;
         }
-        match ends {
-            true => bytes.len(),
-            false => from.max((bytes.len() + 1).saturating_sub(self.matcher.anchors().longest())),
+        match of.ends {
+            true => of.text.len(),
+            false => from.max((of.text.len() + 1).saturating_sub(anchors.longest())),
         }
     }
 
-    /// Asks anchors whose surroundings have changed. Returns where to go on if one of them needs
-    /// more of the text than is at hand.
+    /// Asks anchors about what is shown. Returns where to go on if one of them needs more of the
+    /// text than is at hand.
     fn ask_again(
         &mut self,
-        bytes: &mut [u8],
+        of: &mut Shown<'_>,
         mut again: Vec<(usize, AnchorId)>,
-        flags: (bool, bool),
     ) -> Option<usize> {
         while let Some((at, id)) = again.pop() {
-            if !bytes[at..].starts_with(self.matcher.anchors().literal(id)) {
+            if !of.shown[at..].starts_with(self.matcher.anchors().literal(id)) {
                 continue;
             }
-            match self.look(bytes, at, id, flags) {
-                Outcome::Cut => {
-                    let back = again.iter().map(|(at, _)| *at).fold(at, usize::min);
-                    self.tried.retain(|tried| tried.at < back);
-                    return Some(back);
-                }
-                Outcome::Nothing => {}
-                Outcome::Masked(spans) => {
-                    again.push((at, id));
-                    self.touching(&spans, &mut again);
-                }
+            let mut hits = Vec::new();
+            let examined = self.matcher.examine(of.masked(), at, id, &mut hits);
+            if examined.cut_right {
+                let back = again.iter().map(|(at, _)| *at).fold(at, usize::min);
+                self.tried.retain(|tried| tried.at < back);
+                return Some(back);
+            }
+            let spans = self.cover(of.shown, hits);
+            if spans.is_empty() {
+                self.remember(at, id, examined.touched);
+            } else {
+                again.push((at, id));
+                self.touching(&spans, &mut again);
             }
         }
         None
+    }
+
+    /// Covers what was found, and returns what of it was to be seen until now.
+    fn cover(&mut self, shown: &mut [u8], hits: Vec<Hit>) -> Vec<Range<usize>> {
+        let mut spans = Vec::new();
+        for span in hits.into_iter().map(|hit| hit.span) {
+            if shown[span.clone()].iter().any(|b| shows(*b)) {
+                cover(&mut shown[span.clone()]);
+                spans.push(span);
+            }
+        }
+        self.masked += spans.len() as u64;
+        spans
+    }
+
+    fn remember(&mut self, at: usize, id: AnchorId, touched: Range<usize>) {
+        if self.tried.len() == MOST_TRIED {
+            self.tried.pop_front();
+        }
+        self.tried.push_back(Tried { at, id, touched });
     }
 
     /// Moves those who looked at one of the spans to `again`.
@@ -184,66 +235,20 @@ impl<'m> Masking<'m> {
         self.tried.retain(|t| !touches(t));
     }
 
-    fn look(
-        &mut self,
-        bytes: &mut [u8],
-        at: usize,
-        id: AnchorId,
-        (starts, ends): (bool, bool),
-    ) -> Outcome {
-        let text = Text {
-            bytes,
-            starts,
-            ends,
-        };
-        let mut hits: Vec<Hit> = Vec::new();
-        let mut work = Work::new(std::mem::take(&mut self.undone));
-        let examined = self
-            .matcher
-            .examine_within(text, at, id, &mut work, &mut hits);
-        if examined.cut_right {
-            return Outcome::Cut;
-        }
-        self.undone = work.undone;
-        let spans: Vec<Range<usize>> = hits
-            .into_iter()
-            .map(|hit| hit.span)
-            .filter(|span| bytes[span.clone()].iter().any(|b| shows(*b)))
-            .collect();
-        if spans.is_empty() {
-            if self.tried.len() == MOST_TRIED {
-                self.tried.pop_front();
-            }
-            self.tried.push_back(Tried {
-                at,
-                id,
-                touched: examined.touched,
-            });
-            return Outcome::Nothing;
-        }
-        for span in &spans {
-            // One key may be found from several anchors in what was decoded.
-            self.masked += u64::from(bytes[span.clone()].iter().any(|b| shows(*b)));
-            cover(&mut bytes[span.clone()]);
-        }
-        self.undone = Undone::default();
-        Outcome::Masked(spans)
-    }
-
     /// Covers what may be the beginning of a key at the end of a text that waits for its rest.
-    pub fn cover_unfinished(&self, bytes: &mut [u8]) {
-        let most = bytes.len().saturating_sub(LONGEST_UNFINISHED);
-        let run = bytes[most..]
+    pub fn cover_unfinished(&self, of: &mut Shown<'_>) {
+        let most = of.text.len().saturating_sub(LONGEST_UNFINISHED);
+        let run = of.text[most..]
             .iter()
             .rev()
             .take_while(|b| Alphabet::Base64url.has(**b));
-        let start = bytes.len() - run.count();
-        let run = &mut bytes[start..];
+        let start = of.text.len() - run.count();
+        let run = &of.text[start..];
         let begins = self.matcher.examiners.iter();
         if let Some(at) = begins.filter_map(|examiner| examiner.begins_in(run)).min()
             && run.len() - at >= WORTH_HIDING
         {
-            cover(&mut run[at..]);
+            cover(&mut of.shown[start + at..]);
         }
     }
 }
@@ -256,9 +261,14 @@ mod tests {
 
     fn masked(text: &[u8]) -> Vec<u8> {
         let mut bytes = text.to_vec();
-        let length = bytes.len();
-        let end = Masking::new(Matcher::shared()).mask(&mut bytes, 0, true, true);
-        assert_eq!(end, length);
+        let mut of = Shown {
+            text,
+            shown: &mut bytes,
+            starts: true,
+            ends: true,
+        };
+        let end = Masking::new(Matcher::shared()).mask(&mut of, 0);
+        assert_eq!(end, text.len());
         bytes
     }
 
@@ -302,7 +312,12 @@ mod tests {
             (format!("key={} ", &key[..40]), 0),
         ] {
             let mut bytes = text.clone().into_bytes();
-            masking.cover_unfinished(&mut bytes);
+            masking.cover_unfinished(&mut Shown {
+                text: text.as_bytes(),
+                shown: &mut bytes,
+                starts: true,
+                ends: false,
+            });
             let same = text.len() - covered;
             assert_eq!(bytes[..same], text.as_bytes()[..same]);
             assert!(bytes[same..].iter().all(|b| *b == MASK));

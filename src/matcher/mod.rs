@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 pub use self::anchors::{AnchorId, Anchors};
 use self::disguised::{Undone, Work};
-pub use self::masking::{MASKS_BACK, Masking};
+pub use self::masking::{MASKS_BACK, Masking, Shown};
 use self::reach::Reach;
 pub use self::redact::Redacted;
 pub use self::values::{Named, Values};
@@ -133,6 +133,11 @@ trait Examiner: Send + Sync {
     /// a prefix).
     fn examine(&self, reach: &mut Reach<'_>, at: usize, offset: usize, found: &mut Vec<Candidate>);
 
+    /// Whether there may be a key at all, in plain, in pieces or between escapes: a quick look.
+    fn may_hold(&self, _reach: &mut Reach<'_>, _at: usize, _offset: usize) -> bool {
+        true
+    }
+
     /// Where in a run of a key's characters, of which more may follow, one of its keys may begin.
     fn begins_in(&self, _run: &[u8]) -> Option<usize> {
         None
@@ -201,6 +206,9 @@ impl Matcher {
             match used.look {
                 Look::Examiner(index) => {
                     let mut found = Vec::new();
+                    if !self.examiners[index].may_hold(&mut reach, at, used.offset) {
+                        continue;
+                    }
                     self.examiners[index].examine(&mut reach, at, used.offset, &mut found);
                     if found.is_empty() && index < self.marked {
                         self.undo_between(&mut reach, at, work, hits);

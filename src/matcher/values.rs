@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::Anchors;
-use super::masking::cover;
+use super::masking::{Shown, cover};
 
 /// Headers that carry credentials, as RFC 9110 (11.6.2, 11.7.2), RFC 6265 and the services name
 /// them. Underscores count as hyphens, so that CGI's `HTTP_COOKIE` is one.
@@ -153,7 +153,11 @@ impl Open {
             return Step::Covers(1);
         }
         let Some(byte) = rest.get(slashes).copied() else {
-            return if ends { Step::Covers(slashes) } else { Step::More };
+            return if ends {
+                Step::Covers(slashes)
+            } else {
+                Step::More
+            };
         };
         if matches!(byte, b'\n' | b'\r' | 0) {
             return Step::Ends;
@@ -238,9 +242,9 @@ impl Values {
     }
 
     /// Masks every value whose name is found at `from` or later, as far as it is at hand, and
-    /// returns the place to go on from when there is more of the text. `ends` says that nothing
-    /// follows.
-    pub fn mask(&mut self, bytes: &mut [u8], from: usize, ends: bool) -> usize {
+    /// returns the place to go on from when there is more of the text.
+    pub fn mask(&mut self, of: &mut Shown<'_>, from: usize) -> usize {
+        let (bytes, ends) = (of.text, of.ends);
         let mut from = from;
         loop {
             if let Some(mut open) = self.open.take() {
@@ -251,7 +255,7 @@ impl Values {
                     }
                     match open.step(&bytes[from..], ends) {
                         Step::Covers(count) => {
-                            cover(&mut bytes[from..from + count]);
+                            cover(&mut of.shown[from..from + count]);
                             from += count;
                         }
                         Step::Leaves(count) => from += count,
@@ -287,13 +291,19 @@ impl Values {
         let left = bytes[..at].iter().rev().take(LONGEST_NAME);
         let mut start = at - left.take_while(of_name).count();
         // The letter of an escaped line break is no part of the name.
-        if start < at && bytes[..start].ends_with(b"\\") && matches!(bytes[start], b'n' | b'r' | b't')
+        if start < at
+            && bytes[..start].ends_with(b"\\")
+            && matches!(bytes[start], b'n' | b'r' | b't')
         {
             start += 1;
         }
         let right = bytes[at + literal..].iter().take(LONGEST_NAME);
         let end = at + literal + right.take_while(of_name).count();
-        let undecided = if ends { Follows::Nothing } else { Follows::More };
+        let undecided = if ends {
+            Follows::Nothing
+        } else {
+            Follows::More
+        };
         self.value(bytes, start, end).unwrap_or(undecided)
     }
 
@@ -310,7 +320,13 @@ impl Values {
         let around = bytes[..start].last().copied().filter(|b| is_quote(*b));
         let around = around.map(|quote| {
             let before = bytes[..start - 1].iter().rev();
-            (quote, before.take(LONGEST_GAP).take_while(|b| **b == b'\\').count())
+            (
+                quote,
+                before
+                    .take(LONGEST_GAP)
+                    .take_while(|b| **b == b'\\')
+                    .count(),
+            )
         });
         let slashes = |at: usize| slashes(&bytes[at.min(bytes.len())..]);
         let skip = |at: usize, wanted: fn(&u8) -> bool| {
@@ -377,7 +393,13 @@ impl Values {
 fn is_header(name: &[u8]) -> bool {
     let name: Vec<u8> = name
         .iter()
-        .map(|b| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() })
+        .map(|b| {
+            if *b == b'_' {
+                b'-'
+            } else {
+                b.to_ascii_lowercase()
+            }
+        })
         .collect();
     let name = name.strip_prefix(b"http-").unwrap_or(&name);
     HEADERS.contains(&name)
@@ -423,10 +445,22 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Goes on when the text is at hand up to `end`.
+    fn step(values: &mut Values, text: &str, shown: &mut [u8], from: usize, end: usize) -> usize {
+        let mut of = Shown {
+            text: &text.as_bytes()[..end],
+            shown: &mut shown[..end],
+            starts: true,
+            ends: end == text.len(),
+        };
+        values.mask(&mut of, from)
+    }
+
     fn masked(wanted: Named, text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
         let mut values = Values::new(wanted).unwrap();
-        assert_eq!(values.mask(&mut bytes, 0, true), text.len());
+        let end = step(&mut values, text, &mut bytes, 0, text.len());
+        assert_eq!(end, text.len());
         String::from_utf8(bytes).unwrap()
     }
 
@@ -527,7 +561,7 @@ mod tests {
             let mut values = Values::new(BOTH).unwrap();
             let mut from = 0;
             for end in ends {
-                from = values.mask(&mut bytes[..end], from, end == text.len());
+                from = step(&mut values, &text, &mut bytes, from, end);
             }
             prop_assert_eq!(String::from_utf8(bytes).unwrap(), whole);
         }

@@ -111,7 +111,11 @@ impl Scan<'_> {
             }
         }
         self.progress.bytes.fetch_add(came, Ordering::Relaxed);
-        one.quiet = if came > 0 { 0 } else { one.quiet.saturating_add(1) };
+        one.quiet = if came > 0 {
+            0
+        } else {
+            one.quiet.saturating_add(1)
+        };
         let enough = match one.follower.at_line_end() {
             true => LINE_WAITS,
             false => REST_WAITS,

@@ -23,7 +23,10 @@ impl Scan<'_> {
         }
         if absent > 0 {
             let mut coverage = lock(&self.coverage);
-            *coverage.absent.entry("of the places where keys settle").or_default() += absent;
+            *coverage
+                .absent
+                .entry("of the places where keys settle")
+                .or_default() += absent;
         }
         // Places may overlap.
         all.sort();

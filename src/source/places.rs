@@ -108,7 +108,9 @@ fn matcher(part: &str) -> Option<GlobMatcher> {
 fn expand(base: PathBuf, parts: &[&str], there: &mut There) {
     // What has a plain name need not be searched for, and may be a link.
     let plain = parts.iter().take_while(|part| !is_pattern(part)).count();
-    let path = parts[..plain].iter().fold(base, |path, part| path.join(part));
+    let path = parts[..plain]
+        .iter()
+        .fold(base, |path, part| path.join(part));
     let rest = &parts[plain..];
     let Some((pattern, below)) = rest.split_first() else {
         return match fs::metadata(&path) {
@@ -124,7 +126,9 @@ fn expand(base: PathBuf, parts: &[&str], there: &mut There) {
     let hidden = pattern.starts_with(['.', '{']);
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let fits = wanted.as_ref().is_some_and(|w| w.is_match(Path::new(&name)))
+        let fits = wanted
+            .as_ref()
+            .is_some_and(|w| w.is_match(Path::new(&name)))
             && (hidden || !name.as_encoded_bytes().starts_with(b"."));
         if !fits {
             continue;
@@ -210,11 +214,19 @@ mod tests {
         };
         assert_eq!(
             find("env-files"),
-            [".env", "work/.env.local", "work/app/.env", "work/app/prod.env"]
+            [
+                ".env",
+                "work/.env.local",
+                "work/app/.env",
+                "work/app/prod.env"
+            ]
         );
         assert_eq!(
             find("vscode"),
-            [".config/Code/User/History", ".config/Code - OSS/User/settings.json"]
+            [
+                ".config/Code/User/History",
+                ".config/Code - OSS/User/settings.json"
+            ]
         );
         assert_eq!(find("kubernetes"), [".kube/config.old", "elsewhere/config"]);
         assert_eq!(find("shell-profiles"), [".bashrc"]);
