@@ -314,7 +314,8 @@ impl Values {
         get(end)?;
         let name = &bytes[start..end];
         let header = self.wanted.headers && is_header(name);
-        if !header && !(self.wanted.variables && is_variable(name)) {
+        let variable = self.wanted.variables && is_variable(name);
+        if !(header || variable) {
             return Some(Follows::Nothing);
         }
         let around = bytes[..start].last().copied().filter(|b| is_quote(*b));

@@ -84,7 +84,7 @@ impl Decoder for Deflated {
         bytes.truncate(count);
         Decoded {
             bytes,
-            from: vec![start as u32..end as u32],
+            from: std::iter::once(start as u32..end as u32).collect(),
             ended: true,
             then: Some(self.name),
             ..nothing
