@@ -12,7 +12,10 @@ mod exit;
 mod history;
 mod hook;
 mod keys;
+mod input;
 mod man;
+mod places;
+mod redact;
 mod reporting;
 mod reread;
 mod rules;
@@ -48,6 +51,8 @@ enum Command {
     Scan(scan::Scan),
     History(history::History),
     Staged(staged::Staged),
+    Redact(redact::Redact),
+    Places(places::Places),
     #[command(subcommand)]
     Hook(hook::Hook),
     Verify(verify::Verify),
@@ -68,6 +73,8 @@ impl Command {
             Self::Scan(command) => command.run(context),
             Self::History(command) => command.run(context),
             Self::Staged(command) => command.run(context),
+            Self::Redact(command) => command.run(context),
+            Self::Places(command) => command.run(context),
             Self::Hook(command) => command.run(context),
             Self::Verify(command) => command.run(context),
             Self::Keys(command) => command.run(context),

@@ -1,13 +1,16 @@
 //! `skewer scan`: files, directories and streams.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::error::Hint;
+use super::input::standard_input;
+use super::places;
 use super::reporting::ReportFlags;
 use super::settings::SettingFlags;
 use super::verifying::VerifyFlags;
@@ -26,14 +29,24 @@ Examples:
   kubectl logs -f deploy/api | skewer scan -
   git ls-files -z | skewer scan --files-from -
   skewer scan --verify --probe .         whose the keys are, and whether they live
+  skewer scan --follow app.log worker.log  findings as lines are written, until Ctrl-C
+  skewer scan --places                   where keys settle on this machine
+  skewer scan --places agents shell-history
   skewer scan --format sarif --output skewer.sarif .")]
 pub(super) struct Scan {
     /// Files and directories; `-` is standard input.
-    #[arg(value_name = "PATH", required_unless_present = "files_from")]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "places"])]
     paths: Vec<PathBuf>,
     /// Scan the files named in FILE (`-`: standard input), each name ended by a NUL.
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
+    /// Go on reading what is added to the files, until Ctrl-C. They may be truncated or replaced.
+    #[arg(long, conflicts_with = "files_from")]
+    follow: bool,
+    /// Scan where keys settle on this machine: all places that `skewer places` lists, or those of
+    /// these names or groups. What git ignores there is read, too.
+    #[arg(long, value_name = "NAME", num_args = 0.., value_delimiter = ',', conflicts_with_all = ["paths", "files_from", "follow"])]
+    places: Option<Vec<String>>,
     #[command(flatten)]
     verify: VerifyFlags,
     #[command(flatten)]
@@ -45,20 +58,32 @@ pub(super) struct Scan {
 /// How many names of a list are handled at once: a list may be longer than memory.
 const NAMES: usize = 4096;
 
+/// How often a file that is followed is looked at.
+const LOOKS_AGAIN: Duration = Duration::from_millis(200);
+
 impl Scan {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let loaded = self.settings.load()?;
         let verifying = self.verify.prepare(&loaded)?;
         let matcher = Matcher::new(&loaded.rules()?, None);
-        let settings = loaded.for_scan(&matcher)?;
+        let mut settings = loaded.for_scan(&matcher)?;
+        let places = self.places.as_deref().map(places::named).transpose()?;
+        settings.no_ignore |= places.is_some();
         let stop = context.interruptible();
         let is_stream = |path: &PathBuf| path == Path::new("-");
         let live = self.paths.iter().any(is_stream);
         all_there(self.paths.iter().filter(|path| !is_stream(path)))?;
-        let mut reporting = self.report.open(context, &stop, live)?;
+        self.can_follow()?;
+        let mut reporting = self.report.open(context, &stop, live || self.follow)?;
         let run = Run::new(&matcher, &settings, &reporting, &stop);
         reporting.with_progress(&run.progress, || {
-            run.paths(self.paths.iter().filter(|path| !is_stream(path)));
+            match self.follow {
+                true => run.follow(&self.paths, &|| std::thread::sleep(LOOKS_AGAIN)),
+                false => run.paths(self.paths.iter().filter(|path| !is_stream(path))),
+            }
+            if let Some(places) = &places {
+                places::with_bases(|bases| run.places(places, bases))?;
+            }
             if live {
                 run.stream("(standard input)", standard_input(&stop));
             }
@@ -76,8 +101,21 @@ impl Scan {
         reporting.finish(&outcome, &ends, &self.target(&matcher), &loaded)
     }
 
+    fn can_follow(&self) -> anyhow::Result<()> {
+        let is_file = |path: &&PathBuf| path.is_file();
+        match self.paths.iter().find(|path| !is_file(path)) {
+            Some(other) if self.follow => Err(anyhow::anyhow!("can't follow {}", other.display()))
+                .hint("--follow takes files; what comes on standard input is followed anyway"),
+            _ => Ok(()),
+        }
+    }
+
     /// What was scanned, in the user's words.
     fn target(&self, matcher: &Matcher) -> Masked {
+        if let Some(names) = &self.places {
+            let names = ["places", &names.join(" ")].join(" ");
+            return matcher.redact(names.trim_end().as_bytes());
+        }
         let named = self
             .paths
             .iter()
@@ -132,45 +170,5 @@ fn files_from(run: &Run<'_>, list: &Path, stop: &AtomicBool) -> anyhow::Result<(
             return Ok(());
         }
         run.paths(names.iter());
-    }
-}
-
-/// Standard input, through as large a pipe as the system grants: at 64 KiB, two programs spend
-/// their time waking each other. It ends when the run is to stop, even if nothing comes.
-fn standard_input(stop: &AtomicBool) -> impl Read + '_ {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::pipe::fcntl_setpipe_size(io::stdin(), 1 << 20);
-    Waiting {
-        stop,
-        input: io::stdin().lock(),
-    }
-}
-
-struct Waiting<'a> {
-    stop: &'a AtomicBool,
-    input: io::StdinLock<'static>,
-}
-
-impl Read for Waiting<'_> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        #[cfg(unix)]
-        loop {
-            use rustix::event::{PollFd, PollFlags, Timespec, poll};
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(0);
-            }
-            let mut fds = [PollFd::new(&self.input, PollFlags::IN)];
-            let often = Timespec {
-                tv_sec: 0,
-                tv_nsec: 100_000_000,
-            };
-            match poll(&mut fds, Some(&often)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                // What is wrong with it, reading will tell.
-                _ => break,
-            }
-        }
-        let _ = self.stop;
-        self.input.read(to)
     }
 }

@@ -153,6 +153,17 @@ pub(super) struct Loaded {
 }
 
 impl SettingFlags {
+    /// As if these files of rules were named, and nothing else: for commands that heed no other
+    /// setting.
+    pub(super) fn with_rules(files: &[PathBuf]) -> Self {
+        let files = files.iter().map(|file| file.clone().into_os_string());
+        let given = (files.len() > 0).then(|| ("rules", files.collect()));
+        Self {
+            given: Given(given.into_iter().collect()),
+            ..Self::default()
+        }
+    }
+
     /// Puts all sources together. The project's configuration is looked for from the working
     /// directory upward, wherever the scan's target is: a target has no say in how it is scanned.
     pub(super) fn load(&self) -> anyhow::Result<Loaded> {

@@ -1,14 +1,18 @@
 //! One blob, whatever it is: drives the matcher over it in bounded memory, and makes of each hit a
 //! place with its line and a context that may be shown.
 
+mod follower;
 mod packed;
+mod redactor;
 mod segments;
 mod slider;
 
 use std::fs::File;
 use std::io::{self, Read};
 
+pub use self::follower::Follower;
 pub(crate) use self::packed::{HEAD, is_packed};
+pub use self::redactor::{Redactor, Release};
 use self::slider::Slider;
 use crate::finding::Context;
 use crate::matcher::{Hit, Matcher};

@@ -1,8 +1,10 @@
 //! Composes a run: a source says what to read, `examine` searches it, suppressions are looked up,
 //! findings and coverage are returned together.
 
+mod follow;
 mod objects;
 mod paths;
+mod places;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -61,6 +63,8 @@ pub struct Scan<'a> {
     holds_back: AtomicBool,
     /// Whether markers in lines excuse nothing.
     heeds_no_markers: AtomicBool,
+    /// Whether being told to stop is how the run ends, and no interruption.
+    follows: AtomicBool,
     coverage: Mutex<Coverage>,
     buffers: Mutex<Vec<Buffers>>,
 }
@@ -96,6 +100,7 @@ impl<'a> Scan<'a> {
             findings: Mutex::default(),
             holds_back: AtomicBool::new(false),
             heeds_no_markers: AtomicBool::new(false),
+            follows: AtomicBool::new(false),
             coverage: Mutex::default(),
             buffers: Mutex::default(),
         }
@@ -116,7 +121,8 @@ impl<'a> Scan<'a> {
             .unwrap_or_else(PoisonError::into_inner);
         coverage.read.items += self.progress.items.load(Ordering::Relaxed);
         coverage.read.bytes += self.progress.bytes.load(Ordering::Relaxed);
-        coverage.interrupted |= self.stop.load(Ordering::Relaxed);
+        coverage.interrupted |=
+            self.stop.load(Ordering::Relaxed) && !self.follows.load(Ordering::Relaxed);
         let mut findings = self
             .findings
             .into_inner()

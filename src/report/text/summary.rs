@@ -119,7 +119,7 @@ pub(super) fn coverage(out: &mut dyn Write, paint: Paint, run: &Run<'_>) -> io::
         )?;
     }
     if !coverage.absent.is_empty() {
-        writeln!(out, "Not in this copy of the repository:")?;
+        writeln!(out, "Not here:")?;
     }
     for (what, items) in &coverage.absent {
         writeln!(out, "  {:>7} {what}", grouped(*items))?;
