@@ -76,6 +76,82 @@ impl Excluded {
     }
 }
 
+/// What a limit bounds. Each is a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Limit {
+    /// How many containers may lie in each other.
+    Depth,
+    /// How large one member may be, unpacked.
+    MemberSize,
+    /// How much one file may hold, unpacked.
+    UnpackedSize,
+    /// How many times its own size a file may hold, unpacked.
+    Ratio,
+    /// How many members one file may have.
+    Members,
+    /// How long one file may take.
+    Seconds,
+    /// How much memory windows and held members may take.
+    Memory,
+}
+
+/// Why a member of a container was not read, or not to its end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unread {
+    /// It can be read with a password only.
+    Encrypted,
+    /// It is stored in a way that no reader here knows; the text says which.
+    Unsupported(String),
+    /// Its bytes contradict its format; the text says how.
+    Damaged(String),
+    /// It is larger than a setting allows.
+    Over(Limit),
+}
+
+impl Limit {
+    /// The setting that gives it.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Depth => "max-depth",
+            Self::MemberSize => "max-member-size",
+            Self::UnpackedSize => "max-unpacked-size",
+            Self::Ratio => "max-ratio",
+            Self::Members => "max-members",
+            Self::Seconds => "max-seconds",
+            Self::Memory => "max-memory",
+        }
+    }
+}
+
+impl Unread {
+    /// Stable word for machine-readable reports.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Encrypted => "encrypted",
+            Self::Unsupported(_) => "unsupported",
+            Self::Damaged(_) => "damaged",
+            Self::Over(Limit::Depth) => "depth",
+            Self::Over(Limit::MemberSize) => "member_size",
+            Self::Over(Limit::UnpackedSize) => "unpacked_size",
+            Self::Over(Limit::Ratio) => "ratio",
+            Self::Over(Limit::Members) => "members",
+            Self::Over(Limit::Seconds) => "seconds",
+            Self::Over(Limit::Memory) => "memory",
+        }
+    }
+}
+
+impl std::fmt::Display for Unread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Encrypted => f.write_str("it is encrypted"),
+            Self::Unsupported(what) => write!(f, "it can't be unpacked: {what}"),
+            Self::Damaged(how) => write!(f, "it is damaged: {how}"),
+            Self::Over(limit) => write!(f, "it is over the limit (--{})", limit.setting()),
+        }
+    }
+}
+
 /// Something that should have been read and wasn't, or not to its end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Failure {

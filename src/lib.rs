@@ -17,3 +17,4 @@ pub mod scan;
 pub mod secret;
 pub mod source;
 pub mod suppress;
+pub mod unpack;

@@ -1,0 +1,260 @@
+//! What the tests of all formats share: a [`Members`] that unpacks everything and notes it down.
+
+use std::io::Read;
+use std::ops::Range;
+
+use super::{
+    Access, Body, Budget, Chain, Damage, EachMember, Input, Members, ReadAt, Reservation, Step,
+    Stop, recognise,
+};
+use crate::coverage::Unread;
+
+/// One thing that was handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    /// A member's content, and what reading it came to.
+    Member(Vec<u8>, Option<String>),
+    /// What can't be read.
+    Unread(Unread),
+    /// Text.
+    Text(Vec<u8>),
+    /// Raw bytes at an offset.
+    Raw(u64, Vec<u8>),
+    /// A container inside that could not be read on.
+    Damage(String),
+}
+
+/// Everything handed out, with the way in: `a.zip/b` is `["a.zip", "b"]`; a step that is no file is
+/// its kind and name, as `layer 3`.
+#[derive(Debug, Default)]
+pub(crate) struct Notes(pub(crate) Vec<(Vec<String>, Got)>);
+
+/// No test unpacks more of one member.
+const MOST: u64 = 64 << 20;
+
+/// No test goes deeper.
+const DEEPEST: usize = 40;
+
+/// How much memory each test's formats may reserve: half of it for one chain.
+const MEMORY: u64 = 256 << 20;
+
+impl Notes {
+    /// The contents of members that are no containers, by the way in, joined by `!`.
+    pub(crate) fn contents(&self) -> Vec<(String, Vec<u8>)> {
+        let content = |(way, got): &(Vec<String>, Got)| match got {
+            Got::Member(bytes, None) => Some((way.join("!"), bytes.clone())),
+            _ => None,
+        };
+        self.0.iter().filter_map(content).collect()
+    }
+
+    /// What could not be read, in words, by the way in.
+    pub(crate) fn unread(&self) -> Vec<(String, String)> {
+        let unread = |(way, got): &(Vec<String>, Got)| match got {
+            Got::Unread(why) => Some((way.join("!"), why.to_string())),
+            Got::Member(_, Some(error)) => Some((way.join("!"), error.clone())),
+            Got::Damage(why) => Some((way.join("!"), why.clone())),
+            _ => None,
+        };
+        self.0.iter().filter_map(unread).collect()
+    }
+
+    /// Whether `text` was handed out anywhere: in a member, a text, raw bytes or a name.
+    pub(crate) fn hold(&self, text: &str) -> bool {
+        self.0.iter().any(|(way, got)| {
+            let bytes = match got {
+                Got::Member(bytes, _) | Got::Text(bytes) | Got::Raw(_, bytes) => &bytes[..],
+                Got::Unread(_) | Got::Damage(_) => b"",
+            };
+            memchr::memmem::find(bytes, text.as_bytes()).is_some()
+                || way.iter().any(|step| step.contains(text))
+        })
+    }
+}
+
+/// Unpacks `bytes` with all that lies in them, as bytes in memory.
+pub(crate) fn unpack(name: &str, bytes: &[u8]) -> Notes {
+    let mut notes = Notes::default();
+    let chain = Budget::new(MEMORY).chain();
+    let mut collector = Collector::new(vec![], &chain, &mut notes);
+    collector.blob(name.as_bytes(), bytes);
+    notes
+}
+
+/// The same, but the outermost container is given as a stream, in pieces of `piece` bytes.
+pub(crate) fn unpack_stream(name: &str, bytes: &[u8], piece: usize) -> Notes {
+    let mut notes = Notes::default();
+    let chain = Budget::new(MEMORY).chain();
+    let format = recognise(&bytes[..bytes.len().min(super::HEAD)], name.as_bytes()).unwrap();
+    let mut collector = Collector::new(vec![], &chain, &mut notes);
+    let mut pieces = Pieces { bytes, piece };
+    collector.container(format, Input::Stream(&mut pieces));
+    notes
+}
+
+struct Pieces<'a> {
+    bytes: &'a [u8],
+    piece: usize,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        let most = self.piece.max(1).min(to.len());
+        self.bytes.read(&mut to[..most])
+    }
+}
+
+struct Collector<'a> {
+    way: Vec<String>,
+    chain: &'a Chain,
+    notes: &'a mut Notes,
+    covered: Vec<Range<u64>>,
+}
+
+impl<'a> Collector<'a> {
+    fn new(way: Vec<String>, chain: &'a Chain, notes: &'a mut Notes) -> Self {
+        Self {
+            way,
+            chain,
+            notes,
+            covered: Vec::new(),
+        }
+    }
+
+    fn note(&mut self, way: Vec<String>, got: Got) {
+        self.notes.0.push((way, got));
+    }
+
+    fn inside(&self, step: &Step<'_>) -> Vec<String> {
+        let name = String::from_utf8_lossy(&step.name).into_owned();
+        let shown = match (step.kind, name.is_empty()) {
+            (Step::FILE, _) => name,
+            (kind, true) => kind.to_owned(),
+            (kind, false) => format!("{kind} {name}"),
+        };
+        let mut way = self.way.clone();
+        way.push(shown);
+        way
+    }
+
+    fn blob(&mut self, name: &[u8], bytes: &[u8]) {
+        let head = &bytes[..bytes.len().min(super::HEAD)];
+        match recognise(head, name).filter(|_| self.way.len() < DEEPEST) {
+            Some(format) => self.container(format, Input::Random(&bytes)),
+            None => self.note(self.way.clone(), Got::Member(bytes.to_vec(), None)),
+        }
+    }
+
+    fn container(&mut self, format: &dyn super::Format, input: Input<'_>) {
+        let source: Option<&dyn ReadAt> = match &input {
+            Input::Random(source) => Some(*source),
+            Input::Stream(_) => None,
+        };
+        let result = format.unpack(input, self);
+        if let Err(error) = result {
+            self.note(self.way.clone(), Got::Damage(error.to_string()));
+        }
+        let (Some(source), Access::Random) = (source, format.access()) else {
+            return;
+        };
+        self.covered.sort_by_key(|range| range.start);
+        let mut at = 0;
+        let mut gaps = Vec::new();
+        for range in self.covered.drain(..) {
+            if range.start > at {
+                gaps.push(at..range.start);
+            }
+            at = at.max(range.end);
+        }
+        gaps.push(at..source.size().max(at));
+        for gap in gaps {
+            let start = gap.start;
+            let _ = self.raw(start, &mut source.section(gap));
+        }
+    }
+}
+
+impl Members for Collector<'_> {
+    fn member(&mut self, step: Step<'_>, body: Body<'_>) -> Result<(), Stop> {
+        let way = self.inside(&step);
+        let mut held = Vec::new();
+        let (bytes, error) = match body {
+            Body::Bytes(bytes) => (bytes, None),
+            Body::Stream(reader, _) => {
+                let read = reader.take(MOST).read_to_end(&mut held);
+                (&held[..], read.err().map(|error| error.to_string()))
+            }
+        };
+        match error {
+            Some(_) => self.note(way, Got::Member(bytes.to_vec(), error)),
+            None => Collector::new(way, self.chain, self.notes).blob(&step.name, bytes),
+        }
+        Ok(())
+    }
+
+    fn unread(&mut self, step: Step<'_>, why: Unread) {
+        let way = self.inside(&step);
+        self.note(way, Got::Unread(why));
+    }
+
+    fn text(&mut self, step: Step<'_>, bytes: &[u8]) {
+        let way = self.inside(&step);
+        self.note(way, Got::Text(bytes.to_vec()));
+    }
+
+    fn raw(&mut self, offset: u64, bytes: &mut dyn Read) -> Result<(), Stop> {
+        let mut held = Vec::new();
+        let _ = bytes.take(MOST).read_to_end(&mut held);
+        if !held.is_empty() {
+            self.note(self.way.clone(), Got::Raw(offset, held));
+        }
+        Ok(())
+    }
+
+    fn covers(&mut self, range: Range<u64>) {
+        self.covered.push(range);
+    }
+
+    fn reserve(&mut self, bytes: u64) -> Option<Reservation> {
+        self.chain.reserve(bytes)
+    }
+
+    fn each(&mut self, count: usize, one: &EachMember<'_>) -> Result<(), Damage> {
+        (0..count).try_for_each(|number| one(number, self))
+    }
+}
+
+/// A gzip of it.
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    to.write_all(bytes).unwrap();
+    to.finish().unwrap()
+}
+
+/// A tar (ustar) of files.
+pub(crate) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut tar = Vec::new();
+    for (name, bytes) in files {
+        tar.extend(tar_entry(name.as_bytes(), b'0', bytes));
+    }
+    tar.resize(tar.len() + 1024, 0);
+    tar
+}
+
+/// A header of a tar, and what it is of, padded.
+pub(crate) fn tar_entry(name: &[u8], kind: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut header = [0; 512];
+    header[..name.len().min(100)].copy_from_slice(&name[..name.len().min(100)]);
+    header[100..108].copy_from_slice(b"0000644\0");
+    header[124..136].copy_from_slice(format!("{:011o}\0", bytes.len()).as_bytes());
+    header[156] = kind;
+    header[257..265].copy_from_slice(b"ustar\x0000");
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|b| u32::from(*b)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut entry = header.to_vec();
+    entry.extend_from_slice(bytes);
+    entry.resize(entry.len().next_multiple_of(512), 0);
+    entry
+}
