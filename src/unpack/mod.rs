@@ -2,10 +2,19 @@
 //! format, which knows nothing of keys. Whoever unpacks (`examine`) implements [`Members`] and says
 //! what is done with a member, how deep to go and how much memory there is.
 
+mod ar;
+mod asar;
 mod budget;
+mod cpio;
 mod gzip;
 mod input;
+mod journald;
 mod members;
+mod part;
+mod png;
+mod rpm;
+mod sevenz;
+mod sqlite;
 mod tar;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -88,7 +97,18 @@ pub const HEAD: usize = 1024;
 pub const TAIL: usize = 22 + 65_535;
 
 /// All formats. The first that recognises a blob has it. A new one is a file and a line.
-pub static FORMATS: &[&dyn Format] = &[&gzip::Gzip, &tar::Tar];
+pub static FORMATS: &[&dyn Format] = &[
+    &gzip::Gzip,
+    &ar::Ar,
+    &rpm::Rpm,
+    &sevenz::SevenZ,
+    &sqlite::Sqlite,
+    &journald::Journald,
+    &png::Png,
+    &asar::Asar,
+    &cpio::Cpio,
+    &tar::Tar,
+];
 
 /// The format of a blob that begins with `head`, see [`Format::recognises`].
 pub fn recognise(head: &[u8], name: &[u8]) -> Option<&'static dyn Format> {
