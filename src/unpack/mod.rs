@@ -11,8 +11,11 @@ mod input;
 mod journald;
 mod members;
 mod part;
+mod pdf;
 mod png;
 mod rpm;
+#[cfg(test)]
+mod scratch;
 mod sevenz;
 mod sqlite;
 mod tar;
@@ -105,6 +108,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &sqlite::Sqlite,
     &journald::Journald,
     &png::Png,
+    &pdf::Pdf,
     &asar::Asar,
     &cpio::Cpio,
     &tar::Tar,

@@ -160,29 +160,34 @@ impl<'a> Opener<'a, '_> {
                 io::Error::from(error)
             ))
         };
-        if let method::LZMA | method::LZMA2 = coder.method {
+        let lzma = |under: &[u8], is_lzma1: bool, input| {
             let mut chain = Filters::new();
             for filter in &filters {
                 add_filter(&mut chain, filter)?;
             }
-            let properties = properties(self.folder, number);
-            match coder.method {
-                method::LZMA => chain.lzma1_properties(&properties).map_err(broken)?,
-                _ => chain.lzma2_properties(&properties).map_err(broken)?,
+            match is_lzma1 {
+                true => chain.lzma1_properties(under).map_err(broken)?,
+                false => chain.lzma2_properties(under).map_err(broken)?,
             };
             let stream = Stream::new_raw_decoder(&chain).map_err(broken)?;
-            let input = BufReader::new(self.input(coder.first_input, depth)?);
-            return Ok(Box::new(Lzma {
-                input,
+            Ok(Box::new(Lzma {
+                input: BufReader::new(input),
                 stream,
                 ended: false,
-            }));
+            }) as Box<dyn Read + 'a>)
+        };
+        if coder.method == method::LZMA2 || coder.method == method::LZMA && filters.is_empty() {
+            let input = self.input(coder.first_input, depth)?;
+            let properties = properties(self.folder, number);
+            return lzma(&properties, coder.method == method::LZMA, input);
         }
-        if let Some(filter) = filters.iter().find(|filter| filter.method == method::DELTA) {
-            return Err(unsupported(filter));
+        if !filters.is_empty() {
+            // A filter keeps its last bytes until it knows that none follow, and only LZMA2 tells it.
+            let under = self.output(number, depth)?;
+            let size = self.folder.sizes.get(number).copied().unwrap_or(0);
+            let chunks = Chunks::new(under.take(size));
+            return lzma(&[CHUNKS_WINDOW], false, Box::new(chunks));
         }
-        // Filters for code change targets of jumps. Without LZMA under them, which nobody writes,
-        // they are left out: texts are the same.
         let mut inputs = (0..coder.inputs).map(|n| self.input(coder.first_input + n, depth));
         let mut input = || inputs.next().unwrap_or_else(|| Err(circle()));
         Ok(match coder.method {
@@ -264,6 +269,47 @@ fn add_filter(chain: &mut Filters, filter: &Coder) -> Result<(), Cannot> {
         _ => chain.riscv_properties(properties),
     };
     added.map(drop).map_err(|_| unsupported(filter))
+}
+
+/// Bytes as LZMA2 that stores them as they are.
+struct Chunks<R> {
+    input: R,
+    chunk: io::Cursor<Vec<u8>>,
+    /// What the next chunk begins with: the first one resets the window, the last is empty.
+    control: Option<u8>,
+}
+
+/// A chunk holds 65,536 bytes at most; LZMA2's notation of a window of so much.
+const CHUNK: u64 = 1 << 16;
+const CHUNKS_WINDOW: u8 = 8;
+
+impl<R: Read> Chunks<R> {
+    fn new(input: R) -> Self {
+        Self {
+            input,
+            chunk: io::Cursor::default(),
+            control: Some(1),
+        }
+    }
+}
+
+impl<R: Read> Read for Chunks<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = self.chunk.read(to)?;
+        let Some(control) = self.control.filter(|_| read == 0 && !to.is_empty()) else {
+            return Ok(read);
+        };
+        let mut chunk = vec![control, 0, 0];
+        self.input.by_ref().take(CHUNK).read_to_end(&mut chunk)?;
+        let size = chunk.len() - 3;
+        self.control = (size > 0).then_some(2);
+        match size.checked_sub(1) {
+            Some(less) => chunk[1..3].copy_from_slice(&(less as u16).to_be_bytes()),
+            None => chunk = vec![0],
+        }
+        self.chunk = io::Cursor::new(chunk);
+        self.chunk.read(to)
+    }
 }
 
 /// LZMA without a container, which does not say where it ends.
