@@ -45,7 +45,7 @@ pub(super) fn open<'a>(stream: impl Read + 'a, filters: &[&[u8]]) -> Opened<'a> 
     }
 }
 
-/// The next byte that is no blank; `None` at the end, which a `>` is as well.
+/// The next byte that is no blank.
 fn next_character(from: &mut impl BufRead) -> io::Result<Option<u8>> {
     loop {
         let Some(&byte) = from.fill_buf()?.first() else {
@@ -53,7 +53,6 @@ fn next_character(from: &mut impl BufRead) -> io::Result<Option<u8>> {
         };
         from.consume(1);
         match byte {
-            b'>' => return Ok(None),
             0 | b'\t' | b'\n' | b'\x0c' | b'\r' | b' ' => {}
             other => return Ok(Some(other)),
         }
@@ -70,7 +69,7 @@ struct Hexadecimal<R>(BufReader<R>);
 impl<R: Read> Read for Hexadecimal<R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         let mut digit = || match next_character(&mut self.0)? {
-            None => Ok(None),
+            None | Some(b'>') => Ok(None),
             Some(character) => match char::from(character).to_digit(16) {
                 Some(digit) => Ok(Some(digit as u8)),
                 None => Err(broken("what should be a hexadecimal digit is none")),
