@@ -2,19 +2,30 @@
 //! format, which knows nothing of keys. Whoever unpacks (`examine`) implements [`Members`] and says
 //! what is done with a member, how deep to go and how much memory there is.
 
+mod brotli;
 mod budget;
+mod bzip2;
+mod codec;
+mod compress;
 mod gzip;
 mod input;
+mod lz4;
 mod members;
 mod tar;
 #[cfg(test)]
 pub(crate) mod testing;
+mod window;
+mod xz;
+mod zip;
+mod zstd;
 
 use std::io;
 
 pub use self::budget::{Budget, Chain, Reservation};
+pub use self::codec::TooMuchMemory;
 pub use self::input::{Input, ReadAt, Section};
 pub use self::members::{Body, EachMember, Members, Step, Stop};
+pub use self::window::Window;
 
 /// How a format wants its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +99,18 @@ pub const HEAD: usize = 1024;
 pub const TAIL: usize = 22 + 65_535;
 
 /// All formats. The first that recognises a blob has it. A new one is a file and a line.
-pub static FORMATS: &[&dyn Format] = &[&gzip::Gzip, &tar::Tar];
+pub static FORMATS: &[&dyn Format] = &[
+    &zip::Zip,
+    &gzip::Gzip,
+    &bzip2::Bzip2,
+    &xz::Xz,
+    &zstd::Zstd,
+    &lz4::Lz4,
+    &compress::Compress,
+    &tar::Tar,
+    &xz::LzmaAlone,
+    &brotli::Brotli,
+];
 
 /// The format of a blob that begins with `head`, see [`Format::recognises`].
 pub fn recognise(head: &[u8], name: &[u8]) -> Option<&'static dyn Format> {
@@ -102,4 +124,18 @@ pub fn recognise_tail(head: &[u8], tail: &[u8]) -> Option<&'static dyn Format> {
         .iter()
         .find(|format| format.recognises_tail(head, tail));
     known.copied()
+}
+
+/// Whether a blob that begins with `head` is a program, behind which an archive may stand.
+pub fn is_program(head: &[u8]) -> bool {
+    const PROGRAMS: &[&[u8]] = &[
+        b"MZ",               // Windows
+        b"\x7fELF",          // Linux and most others
+        b"\xcf\xfa\xed\xfe", // macOS, 64 bits
+        b"\xce\xfa\xed\xfe", // macOS, 32 bits
+        b"\xca\xfe\xba\xbe", // macOS, several processors
+        b"#!",               // scripts
+        b"Cr24",             // Chrome's extensions: a signature stands before the zip
+    ];
+    PROGRAMS.iter().any(|program| head.starts_with(program))
 }
