@@ -22,7 +22,8 @@ impl Tally {
         self.bytes += bytes;
     }
 
-    fn merge(&mut self, other: Self) {
+    /// Adds another one.
+    pub fn merge(&mut self, other: Self) {
         self.items += other.items;
         self.bytes += other.bytes;
     }
@@ -35,8 +36,8 @@ pub enum Excluded {
     Ignored,
     /// Inside a repository's object database: `skewer history` reads those.
     GitObjects,
-    /// A compressed archive or file: its bytes are searched as they are, what is packed in it is
-    /// not.
+    /// A compressed archive of a format that nobody here unpacks: its bytes are searched as they
+    /// are.
     Packed,
     /// A symbolic link: its target is read where it lies, if it lies in the scanned tree.
     SymbolicLink,
@@ -159,6 +160,8 @@ pub struct Failure {
     pub what: Masked,
     /// Why, in words.
     pub why: String,
+    /// The stable word for it, if this is a member of a container ([`Unread::as_str`]).
+    pub reason: Option<&'static str>,
 }
 
 /// Failures beyond this many are counted, not kept: a tree of a million unreadable files must
@@ -170,6 +173,10 @@ pub const KEPT_FAILURES: usize = 1000;
 pub struct Coverage {
     /// Read to the end.
     pub read: Tally,
+    /// Members of archives and other containers that were met, and bytes that were unpacked.
+    pub members: Tally,
+    /// Those among the failures that are members, by reason ([`Unread::as_str`]).
+    pub unread: BTreeMap<&'static str, u64>,
     /// Left out by policy.
     pub excluded: BTreeMap<Excluded, Tally>,
     /// Known to be missing here (a shallow or partial clone), by what it is.
@@ -197,6 +204,20 @@ impl Coverage {
             self.failures.push(Failure {
                 what,
                 why: why.into(),
+                reason: None,
+            });
+        }
+    }
+
+    /// Counts a member of a container that could not be read, or not to its end.
+    pub fn fail_member(&mut self, what: Masked, why: &Unread) {
+        self.failed += 1;
+        *self.unread.entry(why.as_str()).or_default() += 1;
+        if self.failures.len() < KEPT_FAILURES {
+            self.failures.push(Failure {
+                what,
+                why: why.to_string(),
+                reason: Some(why.as_str()),
             });
         }
     }
@@ -211,9 +232,18 @@ impl Coverage {
         self.failed == 0 && !self.interrupted
     }
 
+    /// The same, but members of containers don't matter.
+    pub fn is_complete_outside(&self) -> bool {
+        self.failed == self.unread.values().sum::<u64>() && !self.interrupted
+    }
+
     /// Adds another account to this one.
     pub fn merge(&mut self, other: Self) {
         self.read.merge(other.read);
+        self.members.merge(other.members);
+        for (why, count) in other.unread {
+            *self.unread.entry(why).or_default() += count;
+        }
         for (why, tally) in other.excluded {
             self.excluded.entry(why).or_default().merge(tally);
         }

@@ -190,6 +190,7 @@ impl Key {
         let key = 0..line.as_bytes().len();
         examine::Found {
             hit: Hit::clone(&self.hit),
+            members: Vec::new(),
             offset: at,
             line: 1,
             column: at + 1,

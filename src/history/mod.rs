@@ -46,7 +46,7 @@ use self::damage::Damage;
 use self::keys::{Keys, Source};
 use self::objects::Objects;
 use crate::coverage::{Coverage, Excluded};
-use crate::examine::{self, Buffers, Seen};
+use crate::examine::{self, Buffers, Examiner, Seen, Unpacking};
 use crate::finding::{Finding, Location, Place, ShownPath, Status};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, ObjectId, Repository};
@@ -272,6 +272,7 @@ impl History<'_> {
                         bytes,
                         packed,
                         result,
+                        ..
                     } = examine::stream(self.matcher, loose.body, buffers, &go_on, &mut |one| {
                         found.push((one.offset, one.hit));
                     });
@@ -326,19 +327,20 @@ impl History<'_> {
                 }
             };
             let findings = &mut outcome.findings;
+            let go_on = || self.go_on();
+            let examiner = Examiner {
+                matcher: self.matcher,
+                unpacking: &Unpacking::default(),
+                go_on: &go_on,
+            };
             let Seen {
                 bytes,
                 packed,
                 result,
-            } = examine::file(
-                self.matcher,
-                &file,
-                &mut buffers,
-                &|| self.go_on(),
-                &mut |found| {
-                    findings.push(self.finding(found, Place::File(shown())));
-                },
-            );
+                ..
+            } = examiner.file(b"", &file, &mut buffers, &mut |found| {
+                findings.push(self.finding(found, Place::File(shown())));
+            });
             if packed {
                 outcome.coverage.exclude(Excluded::Packed, bytes);
             }
@@ -370,6 +372,7 @@ impl History<'_> {
             decoders: found.hit.decoders,
             location: Location {
                 place,
+                members: found.members,
                 offset: found.offset,
                 length: found.hit.span.len() as u64,
                 line: found.line,

@@ -67,7 +67,7 @@ fn finding(finding: &Finding) -> TestCase {
     )));
     case(
         &format!("{message} at {}", finding.location),
-        &finding.location.place.masked().to_string(),
+        &finding.location.named().to_string(),
         status,
     )
 }

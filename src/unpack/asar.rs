@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Access, Body, Damage, Format, Input, Members, Step};
+use super::{Access, Body, Damage, Format, Input, Members, Step, part};
 
 pub(super) struct Asar;
 
@@ -37,9 +37,7 @@ impl Format for Asar {
     }
 
     fn unpack(&self, input: Input<'_>, out: &mut dyn Members) -> Result<(), Damage> {
-        let Input::Random(file) = input else {
-            return Err(Damage::TooLarge);
-        };
+        let file = part::random(input, out)?;
         let mut head = [0; BEFORE];
         let got = file.read_full(&mut head, 0)?;
         let Some([_, outer, _, length]) = numbers(&head[..got]) else {

@@ -7,7 +7,7 @@
 
 use std::io::{self, Read};
 
-use super::{Access, Body, Damage, Format, Input, Members, ReadAt, Step};
+use super::{Access, Body, Damage, Format, Input, Members, ReadAt, Step, part};
 use crate::coverage::{Limit, Unread};
 
 pub(super) struct Journald;
@@ -36,9 +36,7 @@ impl Format for Journald {
     }
 
     fn unpack(&self, input: Input<'_>, out: &mut dyn Members) -> Result<(), Damage> {
-        let Input::Random(file) = input else {
-            return Err(Damage::TooLarge);
-        };
+        let file = part::random(input, out)?;
         let mut head = [0; 96];
         if file.read_full(&mut head, 0)? < head.len() {
             return Err(Damage::broken("it ends within its header"));
@@ -102,7 +100,7 @@ fn field(
         2 => {
             // How long it is, then a block.
             let mut size = [0; 8];
-            super::part::fill(&mut packed, &mut size)?;
+            part::fill(&mut packed, &mut size)?;
             let size = u64::from_le_bytes(size);
             // A block of LZ4 grows 255 times at most.
             let possible = size <= packed.left().saturating_mul(255);

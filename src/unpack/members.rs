@@ -19,6 +19,8 @@ pub struct Step<'a> {
     pub kind: &'static str,
     /// Its name as it stands there, not fit to be shown; empty if it has none.
     pub name: Cow<'a, [u8]>,
+    /// Whether people take what is inside and what is outside for one thing.
+    pub is_content: bool,
 }
 
 impl<'a> Step<'a> {
@@ -32,6 +34,7 @@ impl<'a> Step<'a> {
         Self {
             kind,
             name: name.into(),
+            is_content: false,
         }
     }
 
@@ -48,19 +51,14 @@ impl<'a> Step<'a> {
     /// All that a compressed file holds; `format` is its format's name. Not shown to people, who
     /// take a compressed file and its content for one thing.
     pub fn content(format: &'static str) -> Self {
-        Self::named(format, &b""[..])
+        Self {
+            is_content: true,
+            ..Self::part(format)
+        }
     }
 
     /// The kind of members with a path.
     pub const FILE: &'static str = "file";
-
-    /// The same, with a name of its own.
-    pub fn into_owned(self) -> Step<'static> {
-        Step {
-            kind: self.kind,
-            name: Cow::Owned(self.name.into_owned()),
-        }
-    }
 }
 
 /// A member's bytes.

@@ -4,11 +4,16 @@
 
 mod ar;
 mod asar;
+mod brotli;
 mod budget;
+mod bzip2;
+mod codec;
+mod compress;
 mod cpio;
 mod gzip;
 mod input;
 mod journald;
+mod lz4;
 mod members;
 mod part;
 mod pdf;
@@ -21,12 +26,18 @@ mod sqlite;
 mod tar;
 #[cfg(test)]
 pub(crate) mod testing;
+mod window;
+mod xz;
+mod zip;
+mod zstd;
 
 use std::io;
 
 pub use self::budget::{Budget, Chain, Reservation};
+pub use self::codec::TooMuchMemory;
 pub use self::input::{Input, ReadAt, Section};
 pub use self::members::{Body, EachMember, Members, Step, Stop};
+pub use self::window::Window;
 
 /// How a format wants its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,17 +112,25 @@ pub const TAIL: usize = 22 + 65_535;
 
 /// All formats. The first that recognises a blob has it. A new one is a file and a line.
 pub static FORMATS: &[&dyn Format] = &[
+    &zip::Zip,
     &gzip::Gzip,
+    &bzip2::Bzip2,
+    &xz::Xz,
+    &zstd::Zstd,
+    &lz4::Lz4,
+    &compress::Compress,
     &ar::Ar,
     &rpm::Rpm,
     &sevenz::SevenZ,
     &sqlite::Sqlite,
     &journald::Journald,
     &png::Png,
-    &pdf::Pdf,
     &asar::Asar,
     &cpio::Cpio,
     &tar::Tar,
+    &pdf::Pdf,
+    &xz::LzmaAlone,
+    &brotli::Brotli,
 ];
 
 /// The format of a blob that begins with `head`, see [`Format::recognises`].
@@ -126,4 +145,18 @@ pub fn recognise_tail(head: &[u8], tail: &[u8]) -> Option<&'static dyn Format> {
         .iter()
         .find(|format| format.recognises_tail(head, tail));
     known.copied()
+}
+
+/// Whether a blob that begins with `head` is a program, behind which an archive may stand.
+pub fn is_program(head: &[u8]) -> bool {
+    const PROGRAMS: &[&[u8]] = &[
+        b"MZ",               // Windows
+        b"\x7fELF",          // Linux and most others
+        b"\xcf\xfa\xed\xfe", // macOS, 64 bits
+        b"\xce\xfa\xed\xfe", // macOS, 32 bits
+        b"\xca\xfe\xba\xbe", // macOS, several processors
+        b"#!",               // scripts
+        b"Cr24",             // Chrome's extensions: a signature stands before the zip
+    ];
+    PROGRAMS.iter().any(|program| head.starts_with(program))
 }

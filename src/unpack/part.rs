@@ -1,8 +1,9 @@
-//! A member of known length within a stream.
+//! What the readers of archives share: members of known length within a stream, and what to do with
+//! a stream that should be read at random.
 
 use std::io::{self, Read};
 
-use super::Damage;
+use super::{Damage, Input, Members, ReadAt};
 
 /// So many of a stream's next bytes.
 pub(super) struct Part<'a, R> {
@@ -74,4 +75,22 @@ pub(super) fn fill(input: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
+}
+
+/// The input of a format that reads at random, and that stores most bytes as they are: if it is a
+/// stream, since it is too large to be held, it is at least searched as it is.
+///
+/// # Errors
+/// It is a stream.
+pub(super) fn random<'a>(
+    input: Input<'a>,
+    out: &mut dyn Members,
+) -> Result<&'a dyn ReadAt, Damage> {
+    match input {
+        Input::Random(source) => Ok(source),
+        Input::Stream(stream) => {
+            out.raw(0, stream)?;
+            Err(Damage::TooLarge)
+        }
+    }
 }

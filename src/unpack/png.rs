@@ -7,7 +7,7 @@ use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 
-use super::{Access, Body, Damage, Format, Input, Members, Step};
+use super::{Access, Body, Damage, Format, Input, Members, Step, part};
 
 pub(super) struct Png;
 
@@ -30,9 +30,7 @@ impl Format for Png {
     }
 
     fn unpack(&self, input: Input<'_>, out: &mut dyn Members) -> Result<(), Damage> {
-        let Input::Random(file) = input else {
-            return Err(Damage::TooLarge);
-        };
+        let file = part::random(input, out)?;
         let mut at = SIGNATURE.len() as u64;
         let mut header = [0; 8];
         loop {

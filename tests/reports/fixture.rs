@@ -62,6 +62,7 @@ impl Maker {
                 confidence: hit.confidence,
                 decoders: hit.decoders,
                 location: Location {
+                    members: Vec::new(),
                     place: place.clone(),
                     offset: (line - 1) * 40 + hit.span.start as u64,
                     length: hit.span.len() as u64,
@@ -151,6 +152,7 @@ pub(crate) fn complete() -> Fixture {
     coverage.accepted.push(Failure {
         what: make.path(b"vendor/broken.zip").shown().clone(),
         why: "the directory is damaged".to_owned(),
+        reason: None,
     });
     let target = make.matcher.redact(format!("work/{old}").as_bytes());
     Fixture {

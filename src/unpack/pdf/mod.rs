@@ -13,7 +13,7 @@ use std::ops::Range;
 use memchr::memmem;
 
 use self::dictionary::Dictionary;
-use super::{Access, Body, Damage, Format, Input, Members, ReadAt, Step};
+use super::{Access, Body, Damage, Format, Input, Members, ReadAt, Step, part};
 use crate::coverage::Unread;
 
 pub(super) struct Pdf;
@@ -36,13 +36,12 @@ impl Format for Pdf {
 
     fn recognises(&self, head: &[u8], _name: &[u8]) -> bool {
         // Readers allow for something before it.
-        memmem::find(head, b"%PDF-").is_some()
+        let at = memmem::find(head, b"%PDF-");
+        at.is_some_and(|at| head.get(at + 5).is_some_and(u8::is_ascii_digit))
     }
 
     fn unpack(&self, input: Input<'_>, out: &mut dyn Members) -> Result<(), Damage> {
-        let Input::Random(file) = input else {
-            return Err(Damage::TooLarge);
-        };
+        let file = part::random(input, out)?;
         if is_encrypted(file)? {
             out.unread(Step::part("streams"), Unread::Encrypted);
             return Ok(());
@@ -252,7 +251,7 @@ mod tests {
             object(
                 6,
                 "/Filter /RunLengthDecode",
-                &[&[49][..], &text(6), &[254, b'!', 128]].concat(),
+                &[&[text(6).len() as u8 - 1][..], &text(6), &[254, b'!', 128]].concat(),
             ),
             object(7, "", &text(7)),
             object(8, "/Filter /DCTDecode", b"\xff\xd8 a comment in an image"),

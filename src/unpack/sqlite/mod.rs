@@ -14,7 +14,7 @@ use std::io::{self, Read};
 
 use self::cells::Cell;
 use self::pages::Pages;
-use super::{Access, Body, Damage, Format, Input, Members, Step};
+use super::{Access, Body, Damage, Format, Input, Members, Step, part};
 
 pub(super) struct Sqlite;
 
@@ -32,9 +32,7 @@ impl Format for Sqlite {
     }
 
     fn unpack(&self, input: Input<'_>, out: &mut dyn Members) -> Result<(), Damage> {
-        let Input::Random(file) = input else {
-            return Err(Damage::TooLarge);
-        };
+        let file = part::random(input, out)?;
         let mut pages = Pages::open(file)?;
         let Some(_table) = out.reserve(pages.memory()) else {
             return Err(Damage::TooLarge);
@@ -201,7 +199,6 @@ impl Read for Record<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{self, Notes};
-    use super::*;
     use rusqlite::Connection;
 
     /// Text in which every few bytes are unlike all others.
