@@ -47,6 +47,8 @@ pub enum Excluded {
     Glob,
     /// A submodule: its commit is not part of this change.
     Submodule,
+    /// A layer of an image that was read before in this run.
+    SeenBefore,
 }
 
 impl Excluded {
@@ -60,6 +62,7 @@ impl Excluded {
             Self::SpecialFile => "special_file",
             Self::Glob => "glob",
             Self::Submodule => "submodule",
+            Self::SeenBefore => "seen_before",
         }
     }
 
@@ -73,6 +76,7 @@ impl Excluded {
             Self::SpecialFile => "devices, sockets or pipes",
             Self::Glob => "excluded by your globs",
             Self::Submodule => "submodule commits (scan the submodule itself)",
+            Self::SeenBefore => "image layers that were read before in this run",
         }
     }
 }
@@ -195,6 +199,11 @@ impl Coverage {
     /// Counts something left out by policy.
     pub fn exclude(&mut self, why: Excluded, bytes: u64) {
         self.excluded.entry(why).or_default().add(bytes);
+    }
+
+    /// Counts several things left out by policy.
+    pub fn exclude_all(&mut self, why: Excluded, all: Tally) {
+        self.excluded.entry(why).or_default().merge(all);
     }
 
     /// Counts something that could not be read.

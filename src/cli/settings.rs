@@ -264,6 +264,7 @@ impl Loaded {
             },
             budget: Budget::new(settings.max_memory.value.0),
             clock: Arc::new(move || start.elapsed()),
+            seen: Arc::default(),
         }
     }
 

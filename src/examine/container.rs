@@ -168,6 +168,10 @@ impl Members for Inside<'_, '_, '_> {
         self.at.chain.reserve(bytes)
     }
 
+    fn seen(&mut self, identity: [u8; 32], bytes: u64) -> bool {
+        self.at.job.seen(identity, bytes)
+    }
+
     fn each(&mut self, count: usize, one: &EachMember<'_>) -> Result<(), Damage> {
         if count < 2 || rayon::current_num_threads() < 2 || self.at.chain.has_lane() {
             return (0..count).try_for_each(|number| one(number, self));

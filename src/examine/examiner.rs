@@ -209,6 +209,7 @@ impl Examiner<'_> {
                 items: job.members(),
                 bytes: job.unpacked(),
             },
+            seen_before: job.seen_before(),
             unread,
             result,
         }

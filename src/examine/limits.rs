@@ -1,12 +1,13 @@
 //! How far unpacking goes, and the meter that says when it has gone too far.
 
+use std::collections::HashSet;
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Buffers;
-use crate::coverage::{Limit, Unread};
+use crate::coverage::{Limit, Tally, Unread};
 use crate::matcher::Matcher;
 use crate::unpack::{Budget, TooMuchMemory};
 
@@ -55,6 +56,8 @@ pub struct Unpacking {
     pub budget: Arc<Budget>,
     /// Time since some moment.
     pub clock: Arc<dyn Fn() -> Duration + Send + Sync>,
+    /// What is not to be read twice: layers of images.
+    pub seen: Arc<Mutex<HashSet<[u8; 32]>>>,
 }
 
 impl Default for Unpacking {
@@ -64,6 +67,7 @@ impl Default for Unpacking {
             limits: Limits::default(),
             budget: Budget::new(MEMORY),
             clock: Arc::new(|| Duration::ZERO),
+            seen: Arc::default(),
         }
     }
 }
@@ -80,6 +84,7 @@ pub(super) struct Job<'a> {
     unpacked: AtomicU64,
     members: AtomicU64,
     halted: AtomicBool,
+    seen: Mutex<Tally>,
 }
 
 /// Why a stream ends before its end.
@@ -108,7 +113,25 @@ impl<'a> Job<'a> {
             unpacked: AtomicU64::new(0),
             members: AtomicU64::new(0),
             halted: AtomicBool::new(false),
+            seen: Mutex::default(),
         }
+    }
+
+    /// See [`Members::seen`](crate::unpack::Members::seen).
+    pub(super) fn seen(&self, identity: [u8; 32], bytes: u64) -> bool {
+        let before = &self.unpacking.seen;
+        let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = !before.insert(identity);
+        if seen {
+            let mut tally = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.add(bytes);
+        }
+        seen
+    }
+
+    /// What was seen before.
+    pub(super) fn seen_before(&self) -> Tally {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn limits(&self) -> &Limits {

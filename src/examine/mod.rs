@@ -66,6 +66,8 @@ pub struct Seen {
     pub packed: bool,
     /// Members of containers, and bytes of them.
     pub members: Tally,
+    /// Layers of images that were read before in this run, and not again.
+    pub seen_before: Tally,
     /// Members that could not be read, and parts of them.
     pub unread: Vec<UnreadMember>,
     /// What went wrong, after all that came before was searched.
@@ -79,6 +81,7 @@ impl Seen {
             bytes,
             packed,
             members: Tally::default(),
+            seen_before: Tally::default(),
             unread: Vec::new(),
             result,
         }

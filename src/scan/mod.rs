@@ -192,6 +192,9 @@ impl<'a> Scan<'a> {
         if seen.packed {
             lock(&self.coverage).exclude(Excluded::Packed, seen.bytes);
         }
+        if seen.seen_before.items > 0 {
+            lock(&self.coverage).exclude_all(Excluded::SeenBefore, seen.seen_before);
+        }
         if seen.members.items > 0 || !seen.unread.is_empty() {
             lock(&self.coverage).members.merge(seen.members);
             self.unread(&place(), &seen.unread, again);

@@ -101,6 +101,10 @@ pub trait Members {
     /// gives the same answer however many there are.
     fn reserve(&mut self, bytes: u64) -> Option<Reservation>;
 
+    /// Whether something of this identity was handed out before in this run, and need not be again.
+    /// From now on it was; if it was before, its `bytes` are counted as such.
+    fn seen(&mut self, identity: [u8; 32], bytes: u64) -> bool;
+
     /// Runs `one` for each number below `count`, on many threads if that is worth while. What they
     /// hand out counts as if it had been handed out in order.
     ///

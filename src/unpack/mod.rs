@@ -11,6 +11,7 @@ mod codec;
 mod compress;
 mod cpio;
 mod gzip;
+mod image;
 mod input;
 mod journald;
 mod lz4;
@@ -127,6 +128,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &png::Png,
     &asar::Asar,
     &cpio::Cpio,
+    &image::Image,
     &tar::Tar,
     &pdf::Pdf,
     &xz::LzmaAlone,

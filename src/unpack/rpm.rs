@@ -59,7 +59,7 @@ impl Format for Rpm {
             let padding = data.next_multiple_of(alignment) - data;
             fill(&mut input, &mut [0; 8][..padding as usize])?;
         }
-        let payload = Step::part("payload");
+        let payload = Step::content("payload");
         let mut first = [0];
         if fill(&mut input, &mut first)? == 0 {
             return Err(Damage::broken("it ends without its files"));

@@ -1,5 +1,6 @@
 //! What the tests of all formats share: a [`Members`] that unpacks everything and notes it down.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::ops::Range;
 
@@ -18,6 +19,8 @@ pub(crate) enum Got {
     Unread(Unread),
     /// Text.
     Text(Vec<u8>),
+    /// So many bytes that were handed out before.
+    Seen(u64),
     /// Raw bytes at an offset.
     Raw(u64, Vec<u8>),
     /// A container inside that could not be read on.
@@ -27,7 +30,7 @@ pub(crate) enum Got {
 /// Everything handed out, with the way in: `a.zip/b` is `["a.zip", "b"]`; a step that is no file is
 /// its kind and name, as `layer 3`.
 #[derive(Debug, Default)]
-pub(crate) struct Notes(pub(crate) Vec<(Vec<String>, Got)>);
+pub(crate) struct Notes(pub(crate) Vec<(Vec<String>, Got)>, HashSet<[u8; 32]>);
 
 /// No test unpacks more of one member.
 const MOST: u64 = 64 << 20;
@@ -64,7 +67,7 @@ impl Notes {
         self.0.iter().any(|(way, got)| {
             let bytes = match got {
                 Got::Member(bytes, _) | Got::Text(bytes) | Got::Raw(_, bytes) => &bytes[..],
-                Got::Unread(_) | Got::Damage(_) => b"",
+                Got::Unread(_) | Got::Damage(_) | Got::Seen(_) => b"",
             };
             memchr::memmem::find(bytes, text.as_bytes()).is_some()
                 || way.iter().any(|step| step.contains(text))
@@ -217,6 +220,14 @@ impl Members for Collector<'_> {
 
     fn reserve(&mut self, bytes: u64) -> Option<Reservation> {
         self.chain.reserve(bytes)
+    }
+
+    fn seen(&mut self, identity: [u8; 32], bytes: u64) -> bool {
+        let seen = !self.notes.1.insert(identity);
+        if seen {
+            self.note(self.way.clone(), Got::Seen(bytes));
+        }
+        seen
     }
 
     fn each(&mut self, count: usize, one: &EachMember<'_>) -> Result<(), Damage> {

@@ -1,14 +1,14 @@
 //! The header block of a tar's entry.
 
 /// Everything in a tar is a multiple of it.
-pub(super) const BLOCK: usize = 512;
+pub(in crate::unpack) const BLOCK: usize = 512;
 
 /// A header whose checksum is right.
-pub(super) struct Header<'a>(&'a [u8; BLOCK]);
+pub(in crate::unpack) struct Header<'a>(&'a [u8; BLOCK]);
 
 impl<'a> Header<'a> {
     /// `None` if the checksum is wrong. Some programs added signed bytes.
-    pub(super) fn parse(block: &'a [u8; BLOCK]) -> Option<Self> {
+    pub(in crate::unpack) fn parse(block: &'a [u8; BLOCK]) -> Option<Self> {
         let stated = octal(&block[148..156])?;
         let (mut sum, mut signed) = (0u32, 0i32);
         for (at, byte) in block.iter().enumerate() {
@@ -25,21 +25,21 @@ impl<'a> Header<'a> {
     }
 
     /// Whether it says that it is one (POSIX, GNU).
-    pub(super) fn has_magic(&self) -> bool {
+    pub(in crate::unpack) fn has_magic(&self) -> bool {
         &self.0[257..262] == b"ustar"
     }
 
     /// Whether one of version 7 could look like this.
-    pub(super) fn is_plausible(&self) -> bool {
+    pub(in crate::unpack) fn is_plausible(&self) -> bool {
         self.0[0] != 0 && self.size().is_some() && matches!(self.kind(), 0 | b'0'..=b'7')
     }
 
-    pub(super) fn kind(&self) -> u8 {
+    pub(in crate::unpack) fn kind(&self) -> u8 {
         self.0[156]
     }
 
     /// How many bytes follow. `None` if that is no number, or a negative one.
-    pub(super) fn size(&self) -> Option<u64> {
+    pub(in crate::unpack) fn size(&self) -> Option<u64> {
         let field = &self.0[124..136];
         if field[0] & 0x80 == 0 {
             return octal(field);
@@ -52,7 +52,7 @@ impl<'a> Header<'a> {
         i64::try_from(size).is_ok().then_some(size)
     }
 
-    pub(super) fn path(&self) -> Vec<u8> {
+    pub(in crate::unpack) fn path(&self) -> Vec<u8> {
         let name = super::until_nul(&self.0[..100]);
         // GNU keeps times where POSIX keeps the path's first part.
         let prefix = match &self.0[257..263] == b"ustar\0" {
@@ -65,12 +65,12 @@ impl<'a> Header<'a> {
         }
     }
 
-    pub(super) fn link(&self) -> &'a [u8] {
+    pub(in crate::unpack) fn link(&self) -> &'a [u8] {
         super::until_nul(&self.0[157..257])
     }
 
     /// Whether blocks with more of a sparse file's map follow.
-    pub(super) fn is_extended(&self) -> bool {
+    pub(in crate::unpack) fn is_extended(&self) -> bool {
         self.0[482] != 0
     }
 }

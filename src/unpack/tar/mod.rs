@@ -4,7 +4,7 @@
 //! A sparse file is handed out without its holes, which hold nothing but zeros: lines are where they
 //! are in the file, offsets are not.
 
-mod header;
+pub(super) mod header;
 mod tape;
 
 use std::io::Read;
