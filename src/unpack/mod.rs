@@ -20,8 +20,6 @@ mod part;
 mod pdf;
 mod png;
 mod rpm;
-#[cfg(test)]
-mod scratch;
 mod sevenz;
 mod sqlite;
 mod tar;
