@@ -10,6 +10,8 @@ mod error;
 mod exit;
 mod history;
 mod hook;
+#[cfg(unix)]
+mod image;
 mod man;
 mod reporting;
 mod rules;

@@ -24,14 +24,18 @@ Examples:
   skewer scan --no-ignore dist app.log   what git ignores, too
   kubectl logs -f deploy/api | skewer scan -
   git ls-files -z | skewer scan --files-from -
+  skewer scan --image registry.example.com/app:1.2
   skewer scan --format sarif --output skewer.sarif .")]
 pub(super) struct Scan {
     /// Files and directories; `-` is standard input.
-    #[arg(value_name = "PATH", required_unless_present = "files_from")]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "image"])]
     paths: Vec<PathBuf>,
     /// Scan the files named in FILE (`-`: standard input), each name ended by a NUL.
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
+    /// Scan an image of the local docker or podman. May be given again.
+    #[arg(long, value_name = "NAME")]
+    image: Vec<String>,
     #[command(flatten)]
     report: ReportFlags,
     #[command(flatten)]
@@ -57,6 +61,10 @@ impl Scan {
             if live {
                 run.stream("(standard input)", standard_input(&stop));
             }
+            for name in &self.image {
+                let shown = format!("image {}", matcher.redact(name.as_bytes()));
+                run.stream(&shown, image(name, &stop)?);
+            }
             match &self.files_from {
                 Some(list) => files_from(&run, list, &stop),
                 None => Ok(()),
@@ -74,12 +82,32 @@ impl Scan {
             .paths
             .iter()
             .map(|path| path.as_os_str().as_encoded_bytes());
+        let images = self.image.iter().map(|name| name.as_bytes());
         let listed = self
             .files_from
             .iter()
             .map(|path| path.as_os_str().as_encoded_bytes());
-        matcher.redact(&named.chain(listed).collect::<Vec<_>>().join(&b' '))
+        matcher.redact(
+            &named
+                .chain(images)
+                .chain(listed)
+                .collect::<Vec<_>>()
+                .join(&b' '),
+        )
     }
+}
+
+#[cfg(unix)]
+fn image<'a>(name: &str, stop: &'a AtomicBool) -> anyhow::Result<impl Read + 'a> {
+    super::image::open(name, &|variable| std::env::var(variable).ok(), stop)
+}
+
+#[cfg(not(unix))]
+fn image(name: &str, _stop: &AtomicBool) -> anyhow::Result<io::Empty> {
+    Err(anyhow::anyhow!(
+        "can't read the image {name} from a daemon on this system"
+    ))
+    .hint("save it, and scan the file: `docker save -o image.tar NAME`, `skewer scan image.tar`")
 }
 
 /// What is named and isn't there is a mistake: better to hear of it before a long scan.

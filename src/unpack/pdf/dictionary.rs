@@ -44,10 +44,14 @@ impl<'a> Dictionary<'a> {
     }
 
     /// The names of its filters, the first to be undone first.
-    pub(super) fn filters(&self) -> Vec<&'a [u8]> {
+    /// `None` if another object names them.
+    pub(super) fn filters(&self) -> Option<Vec<&'a [u8]>> {
         let Some(value) = value(self.text, b"/Filter") else {
-            return Vec::new();
+            return Some(Vec::new());
         };
+        if value.first().is_some_and(u8::is_ascii_digit) {
+            return None;
+        }
         let (names, is_array) = match value.strip_prefix(b"[") {
             Some(rest) => (
                 &rest[..memchr::memchr(b']', rest).unwrap_or(rest.len())],
@@ -59,7 +63,8 @@ impl<'a> Dictionary<'a> {
             let end = name.iter().position(|b| !b.is_ascii_alphanumeric());
             &name[..end.unwrap_or(name.len())]
         });
-        names.take(if is_array { usize::MAX } else { 1 }).collect()
+        let most = if is_array { usize::MAX } else { 1 };
+        Some(names.take(most).collect())
     }
 }
 

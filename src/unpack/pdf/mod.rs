@@ -125,7 +125,18 @@ fn stream(
     about: &Dictionary<'_>,
     out: &mut dyn Members,
 ) -> Result<(), Damage> {
-    let filters = about.filters();
+    let filters = match about.filters() {
+        Some(filters) => filters,
+        None => {
+            // It is what it begins like.
+            let mut first = [0; 2];
+            file.read_full(&mut first, range.start)?;
+            match first {
+                [0x78, _] if u16::from_be_bytes(first) % 31 == 0 => vec![&b"FlateDecode"[..]],
+                _ => vec![],
+            }
+        }
+    };
     let step = Step::named("object", about.object().to_owned());
     match filters::open(file.section(range.clone()), &filters) {
         filters::Opened::Plain => Ok(()),
@@ -256,6 +267,8 @@ mod tests {
             object(7, "", &text(7)),
             object(8, "/Filter /DCTDecode", b"\xff\xd8 a comment in an image"),
             object(9, "/Filter /Crypt", b"unknown"),
+            object(10, "/Filter 5 0 R /ColorSpace 6 0 R", b"\xff\xd8 an image"),
+            object(11, "/Filter 5 0 R /ColorSpace 6 0 R", &zlib(&text(11))),
         ];
         let file = pdf(&objects, "");
         let notes = testing::unpack("a.pdf", &file);
@@ -264,6 +277,7 @@ mod tests {
         let ways: Vec<_> = contents.iter().map(|(way, _)| way.as_str()).collect();
         let all = [
             "object 1 0",
+            "object 11 0",
             "object 2 0",
             "object 3 0",
             "object 4 0",
@@ -271,11 +285,11 @@ mod tests {
             "object 6 0",
         ];
         assert_eq!(ways, all);
-        for n in [1, 2, 3] {
-            assert_eq!(contents[n - 1].1, text(n));
+        for (at, n) in [(0, 1), (1, 11), (2, 2), (3, 3)] {
+            assert_eq!(contents[at].1, text(n));
         }
-        assert_eq!(contents[4].1, text(5).repeat(9));
-        assert_eq!(contents[5].1, [text(6), b"!!!".to_vec()].concat());
+        assert_eq!(contents[5].1, text(5).repeat(9));
+        assert_eq!(contents[6].1, [text(6), b"!!!".to_vec()].concat());
         assert!(notes.hold("/Author (somebody)"));
         let why = "it can't be unpacked: filter Crypt".to_owned();
         assert_eq!(notes.unread(), [("object 9 0".to_owned(), why)]);

@@ -183,10 +183,14 @@ impl<'a> Opener<'a, '_> {
         }
         if !filters.is_empty() {
             // A filter keeps its last bytes until it knows that none follow, and only LZMA2 tells it.
-            let under = self.output(number, depth)?;
-            let size = self.folder.sizes.get(number).copied().unwrap_or(0);
-            let chunks = Chunks::new(under.take(size));
-            return lzma(&[CHUNKS_WINDOW], false, Box::new(chunks));
+            let under: Box<dyn Read + 'a> = match is_filter(coder.method) {
+                true => self.input(coder.first_input, depth)?,
+                false => {
+                    let size = self.folder.sizes.get(number).copied().unwrap_or(0);
+                    Box::new(self.output(number, depth)?.take(size))
+                }
+            };
+            return lzma(&[CHUNKS_WINDOW], false, Box::new(Chunks::new(under)));
         }
         let mut inputs = (0..coder.inputs).map(|n| self.input(coder.first_input + n, depth));
         let mut input = || inputs.next().unwrap_or_else(|| Err(circle()));
@@ -217,19 +221,17 @@ impl<'a> Opener<'a, '_> {
         let mut filters = Vec::new();
         loop {
             let this = self.folder.coders.get(coder).ok_or_else(circle)?;
-            let under = self
-                .folder
-                .bonds
-                .iter()
-                .find(|(to, _)| *to == this.first_input);
-            match under {
-                Some((_, under)) if is_filter(this.method) => {
-                    filters.push(this);
-                    coder = *under;
-                    depth = depth.checked_sub(1).ok_or_else(circle)?;
-                }
-                _ => return Ok((filters, coder, depth)),
+            if !is_filter(this.method) {
+                return Ok((filters, coder, depth));
             }
+            filters.push(this);
+            let mut bonds = self.folder.bonds.iter();
+            let Some((_, under)) = bonds.find(|(to, _)| *to == this.first_input) else {
+                // Filters alone, upon bytes as they are.
+                return Ok((filters, coder, depth));
+            };
+            coder = *under;
+            depth = depth.checked_sub(1).ok_or_else(circle)?;
         }
     }
 }
