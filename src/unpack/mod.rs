@@ -14,6 +14,8 @@ mod members;
 mod tar;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod window;
 mod xz;
 mod zip;
