@@ -38,21 +38,21 @@ impl Examiner<'_> {
     /// Searches bytes that are all at hand, and what is packed in them. `name` is that of their
     /// file, perhaps empty: some formats have no signature.
     pub fn bytes(&self, name: &[u8], bytes: &[u8], found: &mut dyn FnMut(Found)) -> Seen {
+        self.packed(name, bytes, found).unwrap_or_else(|| {
+            slider::search_whole(self.matcher, bytes, found);
+            Seen::plain(bytes.len() as u64, is_packed(bytes), Ok(()))
+        })
+    }
+
+    /// The same, if the bytes are a container. `None` if they are none: then nothing was searched.
+    pub fn packed(&self, name: &[u8], bytes: &[u8], found: &mut dyn FnMut(Found)) -> Option<Seen> {
         let head = &bytes[..bytes.len().min(HEAD)];
-        let size = bytes.len() as u64;
-        match recognise(head, name).or_else(|| recognise_tail(head, bytes)) {
-            Some(format) => {
-                let each = |at: At<'_, '_>, sink: &mut dyn FnMut(Event)| {
-                    at.random(format, &bytes, sink);
-                    Ok(())
-                };
-                self.container(name, size, found, each)
-            }
-            None => {
-                slider::search_whole(self.matcher, bytes, found);
-                Seen::plain(size, is_packed(head), Ok(()))
-            }
-        }
+        let format = recognise(head, name).or_else(|| recognise_tail(head, bytes))?;
+        let unpack = |at: At<'_, '_>, sink: &mut dyn FnMut(Event)| {
+            at.random(format, &bytes, sink);
+            Ok(())
+        };
+        Some(self.container(name, bytes.len() as u64, found, unpack))
     }
 
     /// Searches a stream in bounded memory, and what is packed in it; what is found is handed on as

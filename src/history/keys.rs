@@ -175,7 +175,8 @@ impl Key {
             kept: story.kept.into_iter().collect(),
         }));
         let mut found = None;
-        examine::bytes(matcher, &bytes, &mut |one| {
+        let go_on = || history.go_on();
+        history.examiner(&go_on).bytes(b"", &bytes, &mut |one| {
             if one.hit.fingerprint == self.hit.fingerprint && found.is_none() {
                 found = Some(history.finding(one, place.clone()));
             }

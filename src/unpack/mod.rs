@@ -25,6 +25,8 @@ mod sqlite;
 mod tar;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod window;
 mod xz;
 mod zip;

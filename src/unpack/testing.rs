@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::{
     Access, Body, Budget, Chain, Damage, EachMember, Input, Members, ReadAt, Reservation, Step,
-    Stop, recognise,
+    Stop, recognise, recognise_tail,
 };
 use crate::coverage::Unread;
 
@@ -142,7 +142,8 @@ impl<'a> Collector<'a> {
 
     fn blob(&mut self, name: &[u8], bytes: &[u8]) {
         let head = &bytes[..bytes.len().min(super::HEAD)];
-        match recognise(head, name).filter(|_| self.way.len() < DEEPEST) {
+        let format = recognise(head, name).or_else(|| recognise_tail(head, bytes));
+        match format.filter(|_| self.way.len() < DEEPEST) {
             Some(format) => self.container(format, Input::Random(&bytes)),
             None => self.note(self.way.clone(), Got::Member(bytes.to_vec(), None)),
         }
@@ -243,6 +244,20 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     to.finish().unwrap()
 }
 
+/// A gzip of at most 65,535 bytes, stored.
+pub(crate) fn gzip_stored(bytes: &[u8]) -> Vec<u8> {
+    let mut sum = libdeflater::Crc::new();
+    sum.update(bytes);
+    let length = bytes.len() as u16;
+    let mut packed = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01".to_vec();
+    packed.extend(length.to_le_bytes());
+    packed.extend((!length).to_le_bytes());
+    packed.extend(bytes);
+    packed.extend(sum.sum().to_le_bytes());
+    packed.extend((bytes.len() as u32).to_le_bytes());
+    packed
+}
+
 /// A tar (ustar) of files.
 pub(crate) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = Vec::new();
@@ -268,4 +283,211 @@ pub(crate) fn tar_entry(name: &[u8], kind: u8, bytes: &[u8]) -> Vec<u8> {
     entry.extend_from_slice(bytes);
     entry.resize(entry.len().next_multiple_of(512), 0);
     entry
+}
+
+/// A zip of files, each compressed by the method of this number.
+pub(crate) fn zip(files: &[(&str, u16, &[u8])]) -> Vec<u8> {
+    let (mut zip, mut directory) = (Vec::new(), Vec::new());
+    for (name, method, bytes) in files {
+        let packed = zip_packed(*method, bytes);
+        let mut sum = libdeflater::Crc::new();
+        sum.update(bytes);
+        let mut fields = Vec::new();
+        fields.extend([20, 0, 0, 0]);
+        fields.extend(method.to_le_bytes());
+        fields.extend([0; 4]);
+        fields.extend(sum.sum().to_le_bytes());
+        fields.extend((packed.len() as u32).to_le_bytes());
+        fields.extend((bytes.len() as u32).to_le_bytes());
+        fields.extend((name.len() as u16).to_le_bytes());
+        fields.extend([0; 2]);
+        directory.extend(b"PK\x01\x02\x14\0");
+        directory.extend(&fields);
+        directory.extend([0; 10]);
+        directory.extend((zip.len() as u32).to_le_bytes());
+        directory.extend(name.as_bytes());
+        zip.extend(b"PK\x03\x04");
+        zip.extend(&fields);
+        zip.extend(name.as_bytes());
+        zip.extend(&packed);
+    }
+    let start = zip.len() as u32;
+    zip.extend(&directory);
+    zip.extend(b"PK\x05\x06\0\0\0\0");
+    zip.extend((files.len() as u16).to_le_bytes());
+    zip.extend((files.len() as u16).to_le_bytes());
+    zip.extend((directory.len() as u32).to_le_bytes());
+    zip.extend(start.to_le_bytes());
+    zip.extend([0; 2]);
+    zip
+}
+
+fn zip_packed(method: u16, bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    match method {
+        // What is short enough is the same in both.
+        8 | 9 => {
+            let mut to =
+                flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+            to.write_all(bytes).unwrap();
+            to.finish().unwrap()
+        }
+        12 => bzip2(bytes),
+        14 => {
+            // The properties' size, and their own place, are another one than in a file.
+            let alone = lzma(bytes);
+            [&[9, 4, 5, 0], &alone[..5], &alone[13..]].concat()
+        }
+        93 => zstd(bytes),
+        95 => xz(bytes),
+        _ => bytes.to_vec(),
+    }
+}
+
+/// A bzip2 of it.
+pub(crate) fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut to = ::bzip2::write::BzEncoder::new(Vec::new(), ::bzip2::Compression::fast());
+    to.write_all(bytes).unwrap();
+    to.finish().unwrap()
+}
+
+/// An xz of it.
+pub(crate) fn xz(bytes: &[u8]) -> Vec<u8> {
+    liblzma::encode_all(bytes, 0).unwrap()
+}
+
+/// A file of lzma alone, with its size.
+pub(crate) fn lzma(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let options = liblzma::stream::LzmaOptions::new_preset(0).unwrap();
+    let stream = liblzma::stream::Stream::new_lzma_encoder(&options).unwrap();
+    let mut to = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    to.write_all(bytes).unwrap();
+    to.finish().unwrap()
+}
+
+/// A zstd of it.
+pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ::zstd::stream::encode_all(bytes, 1).unwrap()
+}
+
+/// An lz4 of it, in linked blocks, with a checksum.
+pub(crate) fn lz4(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let info = lz4_flex::frame::FrameInfo::new()
+        .block_mode(lz4_flex::frame::BlockMode::Linked)
+        .block_size(lz4_flex::frame::BlockSize::Max64KB)
+        .content_checksum(true);
+    let mut to = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+    to.write_all(bytes).unwrap();
+    to.finish().unwrap()
+}
+
+/// A brotli of it, stored: 64 KiB of window, and pieces of up to 64 KiB.
+pub(crate) fn brotli(bytes: &[u8]) -> Vec<u8> {
+    let mut bits = Bits::default();
+    bits.put(0, 1); // a window of 16 bits
+    for piece in bytes.chunks(1 << 16) {
+        bits.put(0, 1); // not the last
+        bits.put(0, 2); // four nibbles of length follow
+        bits.put(piece.len() as u32 - 1, 16);
+        bits.put(1, 1); // stored
+        bits.align();
+        bits.bytes.extend(piece);
+    }
+    bits.put(3, 2); // the last, and empty
+    bits.align();
+    bits.bytes
+}
+
+/// A `.Z` of it, with codes of up to `most` bits.
+pub(crate) fn compress(bytes: &[u8], most: u32) -> Vec<u8> {
+    use std::collections::HashMap;
+    let mut bits = Bits::default();
+    bits.bytes.extend([0x1f, 0x9d, 0x80 | most as u8]);
+    let (mut words, mut next, mut width) = (HashMap::<(u32, u8), u32>::new(), 257u32, 9);
+    let (mut group, mut last) = (0, None);
+    let put = |bits: &mut Bits, code: u32, width: u32, group: &mut u32| {
+        bits.put(code, width);
+        *group = (*group + 1) % 8;
+    };
+    for byte in bytes {
+        let Some(word) = last else {
+            last = Some(u32::from(*byte));
+            continue;
+        };
+        if let Some(longer) = words.get(&(word, *byte)) {
+            last = Some(*longer);
+            continue;
+        }
+        put(&mut bits, word, width, &mut group);
+        if next < 1 << most {
+            words.insert((word, *byte), next);
+            next += 1;
+            // The reader is a word behind.
+            if next - 1 > (1 << width) - 1 && width < most {
+                while group != 0 {
+                    put(&mut bits, 0, width, &mut group);
+                }
+                width += 1;
+            }
+        }
+        last = Some(u32::from(*byte));
+    }
+    if let Some(word) = last {
+        put(&mut bits, word, width, &mut group);
+    }
+    bits.align();
+    bits.bytes
+}
+
+/// Bits, the lowest first.
+#[derive(Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    held: u64,
+    count: u32,
+}
+
+impl Bits {
+    fn put(&mut self, value: u32, bits: u32) {
+        self.held |= u64::from(value) << self.count;
+        self.count += bits;
+        while self.count >= 8 {
+            self.bytes.push(self.held as u8);
+            self.held >>= 8;
+            self.count -= 8;
+        }
+    }
+
+    fn align(&mut self) {
+        if self.count > 0 {
+            self.bytes.push(self.held as u8);
+        }
+        (self.held, self.count) = (0, 0);
+    }
+}
+
+/// A good one of every format, with its name, that holds `text` where it can be read.
+pub(crate) fn samples(text: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("a.gz", gzip(text)),
+        ("a.bz2", bzip2(text)),
+        ("a.xz", xz(text)),
+        ("a.lzma", lzma(text)),
+        ("a.zst", zstd(text)),
+        ("a.lz4", lz4(text)),
+        ("a.br", brotli(text)),
+        ("a.Z", compress(text, 16)),
+        ("a.tar", tar(&[("b", text), ("c/d", b"")])),
+        ("a.tgz", gzip(&tar(&[("b", text)]))),
+        ("stored.zip", zip(&[("b", 0, text)])),
+        ("deflate.zip", zip(&[("b", 8, text)])),
+        ("deflate64.zip", zip(&[("b", 9, text)])),
+        ("bzip2.zip", zip(&[("b", 12, text)])),
+        ("lzma.zip", zip(&[("b", 14, text)])),
+        ("zstd.zip", zip(&[("b", 93, text)])),
+        ("xz.zip", zip(&[("b", 95, text)])),
+    ]
 }

@@ -7,6 +7,8 @@
 mod content;
 mod directory;
 mod header;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::io::{self, Read};
@@ -59,7 +61,6 @@ impl Format for Zip {
             memory.is_some()
         })?;
         let directory = directory.unwrap_or_default();
-        out.covers(directory.range.clone());
         if !directory.comment.is_empty() {
             out.text(Step::part("comment"), &directory.comment);
         }
@@ -86,8 +87,9 @@ impl Format for Zip {
         drop(memory);
         let mut covered = covered.into_inner().unwrap_or_else(PoisonError::into_inner);
         covered.push(directory.range);
+        // What the walk meets in between is searched by it.
+        out.covers(0..source.size());
         for gap in gaps(covered, source.size()) {
-            out.covers(gap.clone());
             let start = gap.start;
             let section = super::input::Reader::Section(source.section(gap));
             walk::walk(&mut Window::new(section), start, out)?;
