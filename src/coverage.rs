@@ -203,7 +203,9 @@ impl Coverage {
 
     /// Counts several things left out by policy.
     pub fn exclude_all(&mut self, why: Excluded, all: Tally) {
-        self.excluded.entry(why).or_default().merge(all);
+        if all != Tally::default() {
+            self.excluded.entry(why).or_default().merge(all);
+        }
     }
 
     /// Counts something that could not be read.

@@ -3,19 +3,26 @@
 
 use std::path::Path;
 
+use skewer::examine::{Examiner, Unpacking};
 use skewer::matcher::Matcher;
 use skewer::rules::{Rules, Template};
-use skewer::examine::{Examiner, Unpacking};
 
 fn key(seed: u64) -> String {
-    Template::parse("sk-proj-{long:74,74}").unwrap().fill(seed).text
+    Template::parse("sk-proj-{long:74,74}")
+        .unwrap()
+        .fill(seed)
+        .text
 }
 
 /// The keys that are found in a file, in order of their places, with the decoders that led there.
 fn found(name: &str, bytes: &[u8]) -> Vec<(String, Vec<&'static str>)> {
     let matcher = Matcher::new(&Rules::built_in(), None);
     let unpacking = Unpacking::default();
-    let examiner = Examiner { matcher: &matcher, unpacking: &unpacking, go_on: &|| true };
+    let examiner = Examiner {
+        matcher: &matcher,
+        unpacking: &unpacking,
+        go_on: &|| true,
+    };
     let mut found = Vec::new();
     let seen = examiner.bytes(name.as_bytes(), bytes, &mut |one| {
         let key = String::from_utf8_lossy(one.hit.secret.expose()).into_owned();
@@ -36,14 +43,22 @@ fn pyc() {
     bytes.extend([0; 8]);
     let constant = |kind: u8, long: bool, text: &str| {
         let length = text.len() as u32;
-        let length = if long { length.to_le_bytes().to_vec() } else { vec![length as u8] };
+        let length = if long {
+            length.to_le_bytes().to_vec()
+        } else {
+            vec![length as u8]
+        };
         [&[kind | 0x80], &length[..], text.as_bytes()].concat()
     };
     bytes.extend([0xe3, 0, 0, 0, 0]);
     // A short ASCII string, an interned one, a long one, and one that is not ASCII.
     bytes.extend(constant(b'z', false, &key(1)));
     bytes.extend(constant(b'Z', false, &key(2)));
-    bytes.extend(constant(b'a', true, &format!("{}OPENAI_API_KEY = '{}'", "x ".repeat(300), key(3))));
+    bytes.extend(constant(
+        b'a',
+        true,
+        &format!("{}OPENAI_API_KEY = '{}'", "x ".repeat(300), key(3)),
+    ));
     bytes.extend(constant(b'u', true, &format!("Schlüssel: {}", key(4))));
     bytes.extend(constant(b's', true, &key(5)));
     assert_eq!(found("a.cpython-312.pyc", &bytes), plain(&[1, 2, 3, 4, 5]));
@@ -69,7 +84,10 @@ fn hprof() {
     bytes.extend([0x1c, 0, 0, 0, 0]);
     bytes.extend((dump.len() as u32).to_be_bytes());
     bytes.extend(dump);
-    assert_eq!(found("heap.hprof", &bytes), [(key(1), vec![]), (key(2), vec!["utf-16"])]);
+    assert_eq!(
+        found("heap.hprof", &bytes),
+        [(key(1), vec![]), (key(2), vec!["utf-16"])]
+    );
 }
 
 /// Core files hold memory as it was: environments, buffers, strings of any program.
@@ -85,7 +103,10 @@ fn core() {
     bytes.push(b'x');
     bytes.extend(key(2).encode_utf16().flat_map(u16::to_le_bytes));
     bytes.resize(50 << 10, 0xff);
-    assert_eq!(found("core.1234", &bytes), [(key(1), vec![]), (key(2), vec!["utf-16"])]);
+    assert_eq!(
+        found("core.1234", &bytes),
+        [(key(1), vec![]), (key(2), vec!["utf-16"])]
+    );
 }
 
 /// Chrome's extensions: a zip behind a signed header.
@@ -102,7 +123,11 @@ fn crx() {
     assert_eq!(found[..], plain(&[1])[..], "what stands before the zip");
     let matcher = Matcher::new(&Rules::built_in(), None);
     let unpacking = Unpacking::default();
-    let examiner = Examiner { matcher: &matcher, unpacking: &unpacking, go_on: &|| true };
+    let examiner = Examiner {
+        matcher: &matcher,
+        unpacking: &unpacking,
+        go_on: &|| true,
+    };
     let seen = examiner.bytes(b"a.crx", &bytes, &mut |_| {});
     assert_eq!(seen.members.items, 2, "manifest.json and background.js");
 }

@@ -1,4 +1,4 @@
-//! `skewer scan --image`, with a daemon of our own.
+//! Saved images: layouts that are directories, and `skewer scan --image`, with a daemon of our own.
 #![cfg(unix)]
 
 use std::io::{Read, Write};
@@ -217,4 +217,59 @@ fn what_goes_wrong_is_said() {
         &["--image", "app:1"],
     ));
     assert!(remote.contains("DOCKER_HOST"), "{remote}");
+}
+
+/// Writes a layout with one layer, and a configuration.
+fn layout(top: &Path) {
+    let blob = |n: u8| top.join(blob(n));
+    let digest = |n: u8| format!(r#"{{"digest":"sha256:{}"}}"#, format!("{n:02x}").repeat(32));
+    std::fs::create_dir_all(blob(1).parent().unwrap()).unwrap();
+    std::fs::write(top.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let index = format!(r#"{{"manifests":[{}]}}"#, digest(0xaa));
+    std::fs::write(top.join("index.json"), index).unwrap();
+    let manifest = format!(r#"{{"config":{},"layers":[{}]}}"#, digest(0xcc), digest(1));
+    std::fs::write(blob(0xaa), manifest).unwrap();
+    let env = format!("OPENAI_API_KEY={}", key(2));
+    let configuration =
+        format!(r#"{{"config":{{"Env":["{env}"]}},"history":[{{"created_by":"ENV {env}"}}]}}"#);
+    std::fs::write(blob(0xcc), configuration).unwrap();
+    let layer = tar(&[(
+        "root/.env".into(),
+        format!("OPENAI_API_KEY={}\n", key(1)).into_bytes(),
+    )]);
+    std::fs::write(blob(1), layer).unwrap();
+}
+
+#[test]
+fn a_layout_is_a_directory_with_layers_and_none_is_read_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    layout(&directory.path().join("one"));
+    layout(&directory.path().join("two"));
+    let output = skewer(directory.path(), "", &["one", "two"]);
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let digest = |n: u8| blob(n);
+    let mut expected = Vec::new();
+    for top in ["one", "two"] {
+        let configuration = format!("{top}/{}", digest(0xcc));
+        expected.push(format!("{configuration} → environment OPENAI_API_KEY"));
+        expected.push(format!("{configuration} → history 1"));
+    }
+    let mut places = places(&output);
+    let layers: Vec<_> = places
+        .iter()
+        .filter(|place| place.contains("layer"))
+        .cloned()
+        .collect();
+    places.retain(|place| !place.contains("layer"));
+    assert_eq!(places, expected);
+    assert_eq!(layers.len(), 1, "{layers:?}");
+    assert!(layers[0].ends_with(&format!("{} → layer 1 → file root/.env", digest(1))));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["coverage"]["excluded"]["seen_before"]["items"], 1);
+    assert_eq!(report["complete"], true);
 }

@@ -180,6 +180,19 @@ impl Examiner<'_> {
         seen
     }
 
+    /// Searches an open file as a container of a format that its place tells, not its bytes.
+    pub fn file_as(&self, format: &dyn Format, file: &File, found: &mut dyn FnMut(Found)) -> Seen {
+        let size = match file.metadata() {
+            Ok(about) => about.len(),
+            Err(error) => return Seen::plain(0, false, Err(error)),
+        };
+        let opened = Opened { file, size };
+        self.container(b"", size, found, |at, sink| {
+            at.random(format, &opened, sink);
+            opened.check()
+        })
+    }
+
     /// Unpacks, with its account.
     fn container(
         &self,

@@ -221,12 +221,7 @@ impl At<'_, '_> {
     }
 
     /// A container that can be read at random.
-    pub(super) fn random(
-        &self,
-        format: &'static dyn Format,
-        source: &dyn ReadAt,
-        sink: &mut Sink<'_>,
-    ) {
+    pub(super) fn random(&self, format: &dyn Format, source: &dyn ReadAt, sink: &mut Sink<'_>) {
         let mut inside = Inside::new(*self, sink);
         let result = format.unpack(Input::Random(source), &mut inside);
         let damaged = inside.finish();

@@ -65,6 +65,8 @@ pub(super) struct Results {
     pub(super) packed: Tally,
     /// Members of containers.
     pub(super) members: Tally,
+    /// Layers of images that were read before.
+    pub(super) seen_before: Tally,
     /// Members that could not be read.
     pub(super) unread: Vec<(u32, UnreadMember)>,
     /// The version at hand: its anchors, and whether there were more than are remembered.

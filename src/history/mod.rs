@@ -233,6 +233,7 @@ impl History<'_> {
                 packed.bytes += results.packed.bytes;
             }
             coverage.members.merge(results.members);
+            coverage.exclude_all(Excluded::SeenBefore, results.seen_before);
             for (entry, one) in results.unread {
                 self.unread(&name(entry), &one, coverage);
             }
@@ -303,6 +304,7 @@ impl History<'_> {
                         coverage.exclude(Excluded::Packed, seen.bytes);
                     }
                     coverage.members.merge(seen.members);
+                    coverage.exclude_all(Excluded::SeenBefore, seen.seen_before);
                     for one in &seen.unread {
                         self.unread(&name(), one, coverage);
                     }
@@ -358,9 +360,12 @@ impl History<'_> {
                 packed,
                 result,
                 members,
+                seen_before,
                 unread,
             } = seen;
             outcome.coverage.members.merge(members);
+            let coverage = &mut outcome.coverage;
+            coverage.exclude_all(Excluded::SeenBefore, seen_before);
             for one in &unread {
                 self.unread(&self.masked(path), one, &mut outcome.coverage);
             }

@@ -106,6 +106,7 @@ impl<'a> Search<'a> {
     ) {
         found.for_each(|(at, hit)| results.found(entry, at, hit));
         results.members.merge(seen.members);
+        results.seen_before.merge(seen.seen_before);
         let unread = seen.unread.into_iter().map(|one| (entry, one));
         results.unread.extend(unread);
         if seen.packed {

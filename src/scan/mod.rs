@@ -1,6 +1,7 @@
 //! Composes a run: a source says what to read, `examine` searches it, suppressions are looked up,
 //! findings and coverage are returned together.
 
+mod layouts;
 mod objects;
 mod paths;
 
@@ -67,6 +68,7 @@ pub struct Scan<'a> {
     heeds_no_markers: AtomicBool,
     coverage: Mutex<Coverage>,
     buffers: Mutex<Vec<Buffers>>,
+    layouts: layouts::Layouts,
 }
 
 /// How far a run has come.
@@ -116,6 +118,7 @@ impl<'a> Scan<'a> {
             heeds_no_markers: AtomicBool::new(false),
             coverage: Mutex::default(),
             buffers: Mutex::default(),
+            layouts: layouts::Layouts::default(),
         }
     }
 

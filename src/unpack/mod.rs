@@ -36,6 +36,7 @@ use std::io;
 
 pub use self::budget::{Budget, Chain, Reservation};
 pub use self::codec::TooMuchMemory;
+pub use self::image::{Blob, Layout};
 pub use self::input::{Input, ReadAt, Section};
 pub use self::members::{Body, EachMember, Members, Step, Stop};
 pub use self::window::Window;

@@ -4,12 +4,14 @@
 
 mod configuration;
 mod index;
+mod layout;
 mod renamed;
 mod roles;
 
 use sha2::{Digest, Sha256};
 
 use self::index::{Entry, Index};
+pub use self::layout::{Blob, Layout};
 use self::renamed::Renamed;
 use self::roles::{Role, roles};
 use super::part::Part;
