@@ -1,5 +1,6 @@
 //! Formats that need no reader: a search of the file as it is finds all that is in them. Each is built
 //! here the way its programs write it.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
 //! Saved images: layouts that are directories, and `skewer scan --image`, with a daemon of our own.
+#![allow(clippy::unwrap_used)]
 #![cfg(unix)]
 
 use std::io::{Read, Write};

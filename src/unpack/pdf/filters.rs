@@ -187,7 +187,7 @@ impl<R: Read> RunLength<R> {
 
 impl<R: Read> Read for RunLength<R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        for n in 0..to.len() {
+        for (n, place) in to.iter_mut().enumerate() {
             if self.left == 0 {
                 match self.byte()? {
                     None | Some(128) => return Ok(n),
@@ -209,7 +209,7 @@ impl<R: Read> Read for RunLength<R> {
                     None => return Ok(n),
                 },
             };
-            to[n] = byte;
+            *place = byte;
             self.left -= 1;
         }
         Ok(to.len())

@@ -265,7 +265,7 @@ fn folder(bytes: &mut Bytes<'_>, first_packed: usize) -> Result<Folder, Damage> 
         folder.bonds.push((input as usize, coder as usize));
     }
     let free = |folder: &Folder, input: &usize| folder.bonds.iter().all(|(i, _)| i != input);
-    let packed = (inputs + 1).checked_sub(count).unwrap_or(0);
+    let packed = (inputs + 1).saturating_sub(count);
     for n in 0..packed {
         let input = match packed {
             1 => (0..inputs).find(|input| free(&folder, input)),
