@@ -8,6 +8,7 @@ mod bzip2;
 mod codec;
 mod compress;
 mod gzip;
+mod inflate;
 mod input;
 mod lz4;
 mod members;
