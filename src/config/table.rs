@@ -60,7 +60,7 @@ settings! {
     on_incomplete: One<OnIncomplete> = OnIncomplete::Fail;
     /// How many threads read; 0 is one for each core.
     threads: One<u16> = 0;
-    /// How many archives and other containers may lie in each other; 0 unpacks nothing.
+    /// How many archives and other containers may lie in each other (64 at most); 0 unpacks nothing.
     max_depth: One<u64> = 16;
     /// How large one member of an archive may be, unpacked.
     max_member_size: One<Size> = Size(4 << 30);

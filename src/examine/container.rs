@@ -19,14 +19,20 @@ pub(super) struct Inside<'a, 'j, 's> {
     sink: &'s mut Sink<'s>,
     texts: Texts,
     covered: Vec<Range<u64>>,
+    /// Of a stream, what it begins with; `None` if the container can be read at random.
+    head: Option<&'a [u8]>,
+    /// Whether any member was handed out, other than a content.
+    handed: bool,
     /// Whether all that a compressed file holds turned out to be damaged.
     damaged: bool,
 }
 
 impl<'a, 'j, 's> Inside<'a, 'j, 's> {
-    pub(super) fn new(at: At<'a, 'j>, sink: &'s mut Sink<'_>) -> Self {
+    pub(super) fn new(at: At<'a, 'j>, head: Option<&'a [u8]>, sink: &'s mut Sink<'_>) -> Self {
         Self {
             at,
+            head,
+            handed: false,
             sink,
             texts: Texts::default(),
             covered: Vec::new(),
@@ -34,10 +40,15 @@ impl<'a, 'j, 's> Inside<'a, 'j, 's> {
         }
     }
 
-    /// Searches what is left, and says whether the container's content was damaged.
-    pub(super) fn finish(&mut self) -> bool {
+    /// Searches what is left.
+    pub(super) fn finish(&mut self) {
         self.flush();
-        self.damaged
+    }
+
+    /// Whether it may be no container at all: its content was damaged, or it could not be read
+    /// on before any member. Then its bytes are to be searched as they are.
+    pub(super) fn is_doubtful(&self, failed: bool) -> bool {
+        self.damaged || failed && !self.handed
     }
 
     /// The first byte that was searched as it is, or noted as covered.
@@ -137,6 +148,7 @@ impl Members for Inside<'_, '_, '_> {
             (Ok(()), Body::Stream(reader, size)) => damaged = at.stream(reader, size, sink),
         });
         self.damaged |= damaged && is_content;
+        self.handed |= !is_content;
         self.stop()
     }
 
@@ -151,8 +163,17 @@ impl Members for Inside<'_, '_, '_> {
     }
 
     fn raw(&mut self, offset: u64, bytes: &mut dyn Read) -> Result<(), Stop> {
-        let end = self.at.raw(offset, bytes, self.sink);
-        self.covered.push(offset..end);
+        let (start, end) = match self.head {
+            // All of it is going to be searched.
+            None if self.damaged => return self.stop(),
+            // Together with what it begins with: a key may stand across.
+            Some(head) if self.damaged && offset <= head.len() as u64 => {
+                let mut all = head[..offset as usize].chain(bytes);
+                (0, self.at.raw(0, &mut all, self.sink))
+            }
+            _ => (offset, self.at.raw(offset, bytes, self.sink)),
+        };
+        self.covered.push(start..end);
         self.stop()
     }
 
@@ -176,7 +197,7 @@ impl Members for Inside<'_, '_, '_> {
         if count < 2 || rayon::current_num_threads() < 2 || self.at.chain.has_lane() {
             return (0..count).try_for_each(|number| one(number, self));
         }
-        let at = self.at;
+        let (at, self_head) = (self.at, self.head);
         let done: Vec<_> = (0..count)
             .into_par_iter()
             .map(|number| {
@@ -187,7 +208,7 @@ impl Members for Inside<'_, '_, '_> {
                 };
                 let mut events = Vec::new();
                 let mut note = |event| events.push(event);
-                let mut inside = Inside::new(at, &mut note);
+                let mut inside = Inside::new(at, self_head, &mut note);
                 let result = inside.stop().map_err(Damage::from);
                 let result = result.and_then(|()| one(number, &mut inside));
                 inside.finish();

@@ -79,9 +79,8 @@ impl Examiner<'_> {
             }
         }
         let head = &slider.so_far()[..slider.so_far().len().min(HEAD)];
-        if result.is_ok()
-            && let Some(format) = recognise(head, name)
-        {
+        let format = recognise(head, name);
+        if result.is_ok() && (format.is_some() || is_program(head) && !is_lines(head)) {
             let first = slider.so_far().to_vec();
             return self.packed_stream(format, name, first, &mut reader, found);
         }
@@ -95,7 +94,7 @@ impl Examiner<'_> {
 
     fn packed_stream(
         &self,
-        format: &'static dyn Format,
+        format: Option<&'static dyn Format>,
         name: &[u8],
         mut first: Vec<u8>,
         reader: &mut dyn Read,
@@ -107,7 +106,7 @@ impl Examiner<'_> {
             let mut last = Ok(());
             let mut reader = Watched(reader, &mut last);
             let mut metered = Metered::outermost(&mut reader, at.job);
-            at.rest(Some(format), &mut first, &mut metered, None, sink);
+            at.rest(format, &mut first, &mut metered, None, sink);
             // What no format wanted counts as well, and shows what can't be read.
             let drained = io::copy(&mut metered, &mut io::sink());
             read += metered.read;
@@ -153,7 +152,7 @@ impl Examiner<'_> {
             return match size.max(first.len() as u64) {
                 // Read whole already, or no file of a known size.
                 all if all == first.len() as u64 && size > 0 => self.bytes(name, &first, found),
-                _ if size == 0 => self.packed_stream(format, name, first, &mut reader, found),
+                _ if size == 0 => self.packed_stream(Some(format), name, first, &mut reader, found),
                 _ => self.container(name, size, found, |at, sink| {
                     at.random(format, &opened, sink);
                     opened.check()

@@ -115,7 +115,7 @@ impl At<'_, '_> {
         let name = self.way.name();
         let format = recognise(start, name);
         let format = format.or_else(|| recognise_tail(start, head).filter(|_| whole))?;
-        if self.way.depth < self.job.limits().depth {
+        if !self.job.is_too_deep(self.way.depth) {
             return Some(format);
         }
         self.unread(Unread::Over(Limit::Depth), sink);
@@ -182,7 +182,7 @@ impl At<'_, '_> {
             Some(format) => format.access() == Access::Random,
             None => is_program(first),
         };
-        if !random || self.way.depth >= self.job.limits().depth {
+        if !random || self.job.is_too_deep(self.way.depth) {
             return self.streamed(format, first, metered, sink);
         }
         // Not to be used again: it grows.
@@ -207,14 +207,15 @@ impl At<'_, '_> {
             self.raw(0, &mut first.chain(metered), sink);
             return;
         };
-        let mut inside = Inside::new(*self, sink);
-        let input = Input::Stream(&mut first.chain(&mut *metered));
-        let result = format.unpack(input, &mut inside);
-        let damaged = inside.finish();
+        let mut inside = Inside::new(*self, Some(first), sink);
+        let mut stream = first.chain(&mut *metered);
+        let result = format.unpack(Input::Stream(&mut stream), &mut inside);
+        inside.finish();
         let covered = inside.first_gap();
+        let doubtful = inside.is_doubtful(result.is_err());
         let faulty = metered.fault.is_some();
-        let told = self.result(result, faulty, sink);
-        if damaged || told {
+        self.result(result, faulty, sink);
+        if doubtful {
             // Perhaps it was none: then what it began with is text like any other.
             self.raw(0, &mut &first[..first.len().min(covered)], sink);
         }
@@ -222,30 +223,30 @@ impl At<'_, '_> {
 
     /// A container that can be read at random.
     pub(super) fn random(&self, format: &dyn Format, source: &dyn ReadAt, sink: &mut Sink<'_>) {
-        let mut inside = Inside::new(*self, sink);
+        let mut inside = Inside::new(*self, None, sink);
         let result = format.unpack(Input::Random(source), &mut inside);
-        let damaged = inside.finish();
+        inside.finish();
         let gaps = inside.gaps(source.size());
-        let told = self.result(result, false, sink);
-        if format.access() == Access::Random || damaged || told {
+        let doubtful = inside.is_doubtful(result.is_err());
+        self.result(result, false, sink);
+        if format.access() == Access::Random || doubtful {
             for gap in gaps {
                 self.raw(gap.start, &mut source.section(gap), sink);
             }
         }
     }
 
-    /// Tells why a container could not be read on, and says whether there was anything to tell.
-    fn result(&self, result: Result<(), Damage>, faulty: bool, sink: &mut Sink<'_>) -> bool {
+    /// Tells why a container could not be read on.
+    fn result(&self, result: Result<(), Damage>, faulty: bool, sink: &mut Sink<'_>) {
         let why = match result {
-            Ok(()) | Err(Damage::Stopped(_)) => return false,
+            Ok(()) | Err(Damage::Stopped(_)) => return,
             // The stream around it is to blame, and that is told there.
-            Err(_) if faulty => return true,
+            Err(_) if faulty => return,
             Err(Damage::TooLarge) => Unread::Over(Limit::Memory),
             Err(Damage::Broken(how)) => Unread::Damaged(how),
             Err(Damage::Input(error)) => Unread::Damaged(in_words(&error)),
         };
         self.unread(why, sink);
-        true
     }
 
     /// Bytes that are searched as they are, from `offset` on; returns where they end.

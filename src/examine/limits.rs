@@ -14,7 +14,7 @@ use crate::unpack::{Budget, TooMuchMemory};
 /// How far unpacking goes. Each bound is for one outermost file or blob, but for `member_size`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Containers in each other. 0: nothing is unpacked.
+    /// Containers in each other, [`DEEPEST`] at most. 0: nothing is unpacked.
     pub depth: u64,
     /// Bytes of one member, unpacked.
     pub member_size: u64,
@@ -41,8 +41,11 @@ impl Default for Limits {
     }
 }
 
+/// No limit of depth is higher: each level takes some of the stack.
+pub const DEEPEST: u64 = 64;
+
 /// How much may be unpacked of a file of any size.
-const ALWAYS: u64 = 64 << 20;
+const ALWAYS: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 
 /// The memory for windows and held members, by default.
 pub const MEMORY: u64 = 256 << 20;
@@ -136,6 +139,11 @@ impl<'a> Job<'a> {
 
     pub(super) fn limits(&self) -> &Limits {
         &self.unpacking.limits
+    }
+
+    /// Whether nothing is unpacked at this depth any more.
+    pub(super) fn is_too_deep(&self, depth: u64) -> bool {
+        depth >= self.limits().depth.min(DEEPEST)
     }
 
     /// More of the outermost blob has been read.

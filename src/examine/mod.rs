@@ -9,12 +9,14 @@ mod limits;
 mod packed;
 mod segments;
 mod slider;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Read};
 
 pub use self::examiner::Examiner;
 pub use self::inside::UnreadMember;
-pub use self::limits::{Limits, MEMORY, Unpacking};
+pub use self::limits::{DEEPEST, Limits, MEMORY, Unpacking};
 pub(crate) use self::packed::{HEAD, is_packed};
 use self::slider::Slider;
 use crate::coverage::Tally;

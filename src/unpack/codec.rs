@@ -33,6 +33,9 @@ pub(super) fn unpack<'a, D: Decoder<'a>>(
     content.behind(out, done)
 }
 
+/// As much is decompressed at once.
+const MOST_LOST: usize = 16 << 10;
+
 /// The content of streams that follow each other.
 enum Content<'a, D> {
     /// Before a stream; whether it is the first.
@@ -61,6 +64,9 @@ impl<'a, D: Decoder<'a>> Read for Content<'a, D> {
         if to.is_empty() {
             return Ok(0);
         }
+        // What a decompressor made before it met an error is lost: let it be little.
+        let most = to.len().min(MOST_LOST);
+        let to = &mut to[..most];
         loop {
             match std::mem::replace(self, Self::Lost) {
                 Self::Between(mut from, first) => {

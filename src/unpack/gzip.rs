@@ -3,8 +3,8 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use flate2::{Decompress, FlushDecompress, Status};
-
+use super::codec::broken;
+use super::inflate::Inflate;
 use super::{Body, Damage, Format, Input, Members, Step};
 
 pub(super) struct Gzip;
@@ -22,16 +22,13 @@ impl Format for Gzip {
     fn unpack(&self, input: Input<'_>, out: &mut dyn Members) -> Result<(), Damage> {
         let mut content = Content::new(BufReader::with_capacity(64 << 10, input.into_reader()));
         let done = out.member(Step::content(self.name()), Body::Stream(&mut content, None));
-        let Content {
-            mut from,
-            texts,
-            read,
-            ..
-        } = content;
+        let read = content.taken();
+        let Content { inflate, texts, .. } = content;
         for (kind, text) in texts {
             out.text(Step::part(kind), &text);
         }
         done?;
+        let mut from = inflate.from;
         out.raw(read, &mut from)?;
         Ok(())
     }
@@ -45,12 +42,11 @@ const MOST_TEXTS: usize = 1024;
 
 /// The content of all members.
 struct Content<R> {
-    from: R,
-    inflate: Decompress,
+    inflate: Inflate<R>,
     state: State,
     sum: libdeflater::Crc,
     length: u32,
-    /// Bytes taken from `from`.
+    /// Bytes of headers and trailers, and of the members before this one.
     read: u64,
     texts: Vec<(&'static str, Vec<u8>)>,
 }
@@ -66,8 +62,7 @@ enum State {
 impl<R: BufRead> Content<R> {
     fn new(from: R) -> Self {
         Self {
-            from,
-            inflate: Decompress::new(false),
+            inflate: Inflate::new(from),
             state: State::Between(true),
             sum: libdeflater::Crc::new(),
             length: 0,
@@ -76,11 +71,19 @@ impl<R: BufRead> Content<R> {
         }
     }
 
+    /// How much was taken of it all.
+    fn taken(&self) -> u64 {
+        match self.state {
+            State::Inside => self.read + self.inflate.taken(),
+            _ => self.read,
+        }
+    }
+
     /// Reads a member's header. `false` if none begins here.
     fn header(&mut self, first: bool) -> io::Result<bool> {
         if !first {
             // Two bytes decide, and must not be taken if they are something else's.
-            let next = self.from.fill_buf()?;
+            let next = self.inflate.from.fill_buf()?;
             if !matches!(next, [0x1f] | [0x1f, 0x8b, ..]) {
                 return Ok(false);
             }
@@ -106,7 +109,7 @@ impl<R: BufRead> Content<R> {
         if flags & 2 != 0 {
             self.take(&mut [0; 2])?;
         }
-        self.inflate.reset(false);
+        self.inflate.again();
         self.sum = libdeflater::Crc::new();
         self.length = 0;
         Ok(true)
@@ -119,14 +122,14 @@ impl<R: BufRead> Content<R> {
     }
 
     fn take(&mut self, to: &mut [u8]) -> io::Result<()> {
-        self.from.read_exact(to)?;
+        self.inflate.from.read_exact(to)?;
         self.read += to.len() as u64;
         Ok(())
     }
 
     fn take_text(&mut self) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
-        let read = (&mut self.from)
+        let read = (&mut self.inflate.from)
             .take(LONGEST_TEXT as u64)
             .read_until(0, &mut text)?;
         self.read += read as u64;
@@ -150,10 +153,6 @@ impl<R: BufRead> Content<R> {
     }
 }
 
-fn broken(how: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, how)
-}
-
 impl<R: BufRead> Read for Content<R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         loop {
@@ -166,38 +165,16 @@ impl<R: BufRead> Read for Content<R> {
                     };
                 }
                 State::Inside => {
-                    let input = self.from.fill_buf()?;
-                    let at_end = input.is_empty();
-                    let (before, made) = (self.inflate.total_in(), self.inflate.total_out());
-                    let flush = FlushDecompress::None;
-                    let status = self.inflate.decompress(input, to, flush);
-                    let used = (self.inflate.total_in() - before) as usize;
-                    let made = (self.inflate.total_out() - made) as usize;
-                    self.from.consume(used);
-                    self.read += used as u64;
+                    let made = self.inflate.read(to)?;
                     self.sum.update(&to[..made]);
                     self.length = self.length.wrapping_add(made as u32);
-                    match status {
-                        Ok(Status::StreamEnd) => {
-                            self.state = State::Between(false);
-                            // What was made is handed on before its checksum is looked at.
-                            if let Err(error) = self.trailer() {
-                                self.state = State::Done;
-                                return Err(error);
-                            }
-                        }
-                        Ok(_) if made == 0 && at_end => {
-                            return Err(io::ErrorKind::UnexpectedEof.into());
-                        }
-                        Ok(_) => {}
-                        Err(_) => {
-                            self.state = State::Done;
-                            return Err(broken("its deflate data makes no sense"));
-                        }
-                    }
                     if made > 0 || to.is_empty() {
                         return Ok(made);
                     }
+                    self.read += self.inflate.taken();
+                    self.state = State::Done;
+                    self.trailer()?;
+                    self.state = State::Between(false);
                 }
             }
         }

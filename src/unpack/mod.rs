@@ -12,6 +12,7 @@ mod compress;
 mod cpio;
 mod gzip;
 mod image;
+mod inflate;
 mod input;
 mod journald;
 mod lz4;

@@ -10,9 +10,9 @@ use super::{FORMATS, HEAD, recognise};
 const TEXT: &[u8] = b"one line of text, and another one\nwith words, and words again\n";
 
 /// Text that compresses well, and is longer than any buffer.
-fn long() -> Vec<u8> {
+fn long(lines: u32) -> Vec<u8> {
     let mut text = Vec::new();
-    for n in 0..12_000u32 {
+    for n in 0..lines {
         text.extend(format!("{n} {} of a log\n", n.wrapping_mul(2_654_435_761)).bytes());
     }
     text
@@ -20,7 +20,7 @@ fn long() -> Vec<u8> {
 
 #[test]
 fn every_format_is_read_from_memory_and_from_streams() {
-    for text in [TEXT, &long()] {
+    for text in [TEXT, &long(6_000)] {
         for (name, packed) in samples(text) {
             let notes = unpack(name, &packed);
             let whole = |contents: Vec<(String, Vec<u8>)>| {
@@ -57,7 +57,7 @@ fn formats_have_names_of_their_own_and_take_no_text() {
 
 #[test]
 fn what_is_cut_is_told_and_read_as_far_as_it_goes() {
-    let text = long();
+    let text = long(3_000);
     // A `.Z` doesn't say where it ends.
     let told = samples(&text)
         .into_iter()
@@ -112,8 +112,8 @@ fn streams_that_follow_each_other_are_one_content() {
 #[test]
 fn words_of_every_width_are_read() {
     // Words fill up the table of 9, 10, … 16 bits; with fewer bits it stays full.
-    for most in 9..=16 {
-        let text = long();
+    for most in [9, 10, 13, 16] {
+        let text = long(12_000);
         let notes = unpack("", &compress(&text, most));
         assert_eq!(notes.contents()[0].1, text, "{most} bits");
     }

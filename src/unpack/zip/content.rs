@@ -8,6 +8,7 @@ use liblzma::stream::Stream as Lzma;
 use super::header::Entry;
 use crate::coverage::{Limit, Unread};
 use crate::unpack::codec::broken;
+use crate::unpack::inflate::Inflate;
 use crate::unpack::{Members, Reservation, bzip2, xz, zstd as frames};
 
 /// A decompressor, and the memory that its window may take.
@@ -18,7 +19,7 @@ pub(super) struct Content<R: BufRead> {
 
 enum Method<R: BufRead> {
     Stored(io::Take<R>),
-    Deflate(flate2::bufread::DeflateDecoder<R>),
+    Deflate(Box<Inflate<R>>),
     Deflate64(Box<deflate64::Deflate64Decoder<R>>),
     Bzip2(::bzip2::bufread::BzDecoder<R>),
     Lzma(XzDecoder<Chain<Cursor<Vec<u8>>, R>>),
@@ -48,7 +49,7 @@ impl<R: BufRead> Content<R> {
         };
         let method = match entry.method {
             0 => Method::Stored(from.take(entry.packed)),
-            8 => Method::Deflate(flate2::bufread::DeflateDecoder::new(from)),
+            8 => Method::Deflate(Box::new(Inflate::new(from))),
             9 => Method::Deflate64(Box::new(deflate64::Deflate64Decoder::with_buffer(from))),
             12 => {
                 reserve(bzip2::MEMORY)?;
