@@ -176,10 +176,11 @@ pub(crate) fn complete() -> Fixture {
     });
     coverage.members.items = 1204;
     coverage.members.bytes = 56_000_000;
-    let what = Masked::vouched("dist/a.zip → b.txt");
-    coverage.fail_member(what, &Unread::Encrypted);
-    let what = Masked::vouched("dist/bomb.zip");
-    coverage.fail_member(what, &Unread::Over(Limit::Ratio));
+    coverage.accepted.push(Failure {
+        what: Masked::vouched("dist/a.zip → b.txt"),
+        why: Unread::Encrypted.to_string(),
+        reason: Some(Unread::Encrypted.as_str()),
+    });
     let target = make.matcher.redact(format!("work/{old}").as_bytes());
     Fixture {
         keys: vec![admin, project, service, user, old],
@@ -212,6 +213,9 @@ pub(crate) fn partial() -> Fixture {
             .coverage
             .fail(what, "permission denied\n(os error 13)");
     }
+    let what = Masked::vouched("dist/bomb.zip → b.txt");
+    let why = Unread::Over(Limit::Ratio);
+    fixture.coverage.fail_member(what, &why);
     // As if there had been more than are kept.
     fixture.coverage.failed = 1007;
     fixture.coverage.interrupted = true;
