@@ -107,10 +107,15 @@ impl Examiner<'_> {
             let mut reader = Watched(reader, &mut last);
             let mut metered = Metered::outermost(&mut reader, at.job);
             at.rest(format, &mut first, &mut metered, None, sink);
-            // What no format wanted counts as well, and shows what can't be read.
-            let drained = io::copy(&mut metered, &mut io::sink());
+            if at.job.goes_on() {
+                // What no format wanted counts as well, and shows what can't be read.
+                let _ = io::copy(&mut metered, &mut io::sink());
+            }
             read += metered.read;
-            drop(drained);
+            let fault = metered.fault.take();
+            if let (Ok(()), Some(fault)) = (&last, fault) {
+                at.fault(fault, sink);
+            }
             last
         });
         seen.bytes = read;

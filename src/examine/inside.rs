@@ -203,7 +203,10 @@ impl At<'_, '_> {
         metered: &mut Metered<'_, '_>,
         sink: &mut Sink<'_>,
     ) {
-        let Some(format) = format else {
+        if format.is_some() && self.job.is_too_deep(self.way.depth) {
+            self.unread(Unread::Over(Limit::Depth), sink);
+        }
+        let Some(format) = format.filter(|_| !self.job.is_too_deep(self.way.depth)) else {
             self.raw(0, &mut first.chain(metered), sink);
             return;
         };
@@ -223,6 +226,11 @@ impl At<'_, '_> {
 
     /// A container that can be read at random.
     pub(super) fn random(&self, format: &dyn Format, source: &dyn ReadAt, sink: &mut Sink<'_>) {
+        if self.job.is_too_deep(self.way.depth) {
+            self.unread(Unread::Over(Limit::Depth), sink);
+            self.raw(0, &mut source.section(0..source.size()), sink);
+            return;
+        }
         let mut inside = Inside::new(*self, None, sink);
         let result = format.unpack(Input::Random(source), &mut inside);
         inside.finish();

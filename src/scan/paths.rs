@@ -62,10 +62,7 @@ impl Visitor for Scan<'_> {
             Some(Box::new(opened) as Box<dyn Read>)
         };
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        let blob = match self.settings.unpacking.limits.depth {
-            0 => None,
-            _ => self.layouts.blob(path),
-        };
+        let blob = self.layouts.blob(path);
         self.read(&place, &again, |examiner, buffers, found| match &blob {
             Some(blob) => examiner.file_as(blob, &file, found),
             None => examiner.file(name, &file, buffers, found),

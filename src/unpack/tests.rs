@@ -64,6 +64,9 @@ fn what_is_cut_is_told_and_read_as_far_as_it_goes() {
         .filter(|(name, _)| *name != "a.Z");
     for (name, packed) in told {
         for part in [3, 10, 50, 90, 99] {
+            if (name, part) == ("a.tar", 99) {
+                continue; // only the zeros behind its end
+            }
             let cut = &packed[..packed.len() * part / 100];
             for notes in [unpack(name, cut), unpack_stream(name, cut, 4096)] {
                 assert!(!notes.unread().is_empty(), "{name} cut to {part} %");
@@ -75,10 +78,18 @@ fn what_is_cut_is_told_and_read_as_far_as_it_goes() {
                         _ => 0,
                     })
                     .sum();
-                // bzip2 gives nothing before a block is whole, and ours has few.
-                let least = if part < 50 { 0 } else { text.len() / 5 };
+                // Others give nothing before a block is whole, and there is only one.
+                let flows = [
+                    "a.gz",
+                    "a.tar",
+                    "a.tgz",
+                    "a.lzma",
+                    "deflate.zip",
+                    "stored.zip",
+                ];
+                let least = text.len() * (part / 10) / 20;
                 assert!(
-                    read >= least || name.contains("bz"),
+                    read >= least || !flows.contains(&name),
                     "{name} cut to {part} %: {read}"
                 );
             }

@@ -108,7 +108,7 @@ fn location(finding: &Finding) -> LocationObject {
         logical_locations: (!members.is_empty()).then(|| {
             [LogicalLocation {
                 fully_qualified_name: finding.location.named().text().into_owned(),
-                kind: "member",
+                kind: "resource",
             }]
         }),
     }

@@ -293,6 +293,21 @@ mod tests {
     }
 
     #[test]
+    fn a_window_is_no_larger_than_what_it_is_for() {
+        let mut large = archive("lzma-plain-header.7z");
+        let properties = [0x23, 3, 1, 1, 5, 0x5d];
+        let at = memchr::memmem::rfind(&large, &properties).unwrap() + properties.len();
+        large[at..at + 4].fill(0xff);
+        let notes = testing::unpack("", &large);
+        assert_eq!(
+            notes.unread(),
+            [],
+            "a window of 4 GiB, of content of a few kilobytes"
+        );
+        assert!(sorted(&notes) == files());
+    }
+
+    #[test]
     fn a_header_that_states_anything_costs_nothing() {
         // A plain header: one packed stream, and a count that is larger than any memory.
         let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
