@@ -23,3 +23,4 @@ pub mod source;
 pub mod suppress;
 pub mod verdict;
 pub mod verify;
+pub mod unpack;

@@ -13,6 +13,8 @@ mod history;
 mod hook;
 mod keys;
 mod input;
+#[cfg(unix)]
+mod image;
 mod man;
 mod places;
 mod redact;

@@ -1,7 +1,7 @@
 //! `skewer scan`: files, directories and streams.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -32,10 +32,11 @@ Examples:
   skewer scan --follow app.log worker.log  findings as lines are written, until Ctrl-C
   skewer scan --places                   where keys settle on this machine
   skewer scan --places agents shell-history
+  skewer scan --image registry.example.com/app:1.2
   skewer scan --format sarif --output skewer.sarif .")]
 pub(super) struct Scan {
     /// Files and directories; `-` is standard input.
-    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "places"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "places", "image"])]
     paths: Vec<PathBuf>,
     /// Scan the files named in FILE (`-`: standard input), each name ended by a NUL.
     #[arg(long, value_name = "FILE")]
@@ -49,6 +50,9 @@ pub(super) struct Scan {
     places: Option<Vec<String>>,
     #[command(flatten)]
     verify: VerifyFlags,
+    /// Scan an image of the local docker or podman. May be given again.
+    #[arg(long, value_name = "NAME")]
+    image: Vec<String>,
     #[command(flatten)]
     report: ReportFlags,
     #[command(flatten)]
@@ -87,6 +91,10 @@ impl Scan {
             if live {
                 run.stream("(standard input)", standard_input(&stop));
             }
+            for name in &self.image {
+                let shown = format!("image {}", matcher.redact(name.as_bytes()));
+                run.stream(&shown, image(name, &stop)?);
+            }
             match &self.files_from {
                 Some(list) => files_from(&run, list, &stop),
                 None => Ok(()),
@@ -120,12 +128,32 @@ impl Scan {
             .paths
             .iter()
             .map(|path| path.as_os_str().as_encoded_bytes());
+        let images = self.image.iter().map(|name| name.as_bytes());
         let listed = self
             .files_from
             .iter()
             .map(|path| path.as_os_str().as_encoded_bytes());
-        matcher.redact(&named.chain(listed).collect::<Vec<_>>().join(&b' '))
+        matcher.redact(
+            &named
+                .chain(images)
+                .chain(listed)
+                .collect::<Vec<_>>()
+                .join(&b' '),
+        )
     }
+}
+
+#[cfg(unix)]
+fn image<'a>(name: &str, stop: &'a AtomicBool) -> anyhow::Result<impl Read + 'a> {
+    super::image::open(name, &|variable| std::env::var(variable).ok(), stop)
+}
+
+#[cfg(not(unix))]
+fn image(name: &str, _stop: &AtomicBool) -> anyhow::Result<io::Empty> {
+    Err(anyhow::anyhow!(
+        "can't read the image {name} from a daemon on this system"
+    ))
+    .hint("save it, and scan the file: `docker save -o image.tar NAME`, `skewer scan image.tar`")
 }
 
 /// What is named and isn't there is a mistake: better to hear of it before a long scan.

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
@@ -12,11 +14,13 @@ use super::error::Hint;
 use crate::config::{
     self, File, Globs, OnIncomplete, Origin, Private, Settings, Sources, TABLE, USER_FILE,
 };
+use crate::examine::{Limits, Unpacking};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, Repository};
 use crate::rules::Rules;
 use crate::scan;
 use crate::suppress::{Baseline, Markers, Suppressor};
+use crate::unpack::Budget;
 
 /// To be flattened into every command that scans.
 #[derive(Debug, Default, clap::Args)]
@@ -273,8 +277,28 @@ impl Loaded {
             exclude: Globs::new(&self.settings.exclude, &self.here),
             accept: Globs::new(&self.settings.accept, &self.here),
             suppress: self.suppressor(matcher)?,
+            unpacking: self.unpacking(),
             global_excludes: user_directory().map(|directory| directory.join("git/ignore")),
         })
+    }
+
+    /// How containers are unpacked.
+    pub(super) fn unpacking(&self) -> Unpacking {
+        let settings = &self.settings;
+        let start = Instant::now();
+        Unpacking {
+            limits: Limits {
+                depth: settings.max_depth.value,
+                member_size: settings.max_member_size.value.0,
+                unpacked_size: settings.max_unpacked_size.value.0,
+                ratio: settings.max_ratio.value,
+                members: settings.max_members.value,
+                time: Duration::from_secs(settings.max_seconds.value),
+            },
+            budget: Budget::new(settings.max_memory.value.0),
+            clock: Arc::new(move || start.elapsed()),
+            seen: Arc::default(),
+        }
     }
 
     /// Whether these paths are the whole project, or more: only then can an entry of the baseline

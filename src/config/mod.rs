@@ -16,7 +16,7 @@ pub use self::file::{FILE_NAME, File, Project, USER_FILE, find, read};
 pub use self::globs::Globs;
 pub use self::private::{KeySource, Network, OpenAi, Private, Profile};
 pub use self::table::{Described, Row, Settings, Sources, TABLE};
-pub use self::value::{Glob, Many, OnIncomplete, One, Origin};
+pub use self::value::{Glob, Many, OnIncomplete, One, Origin, Size};
 
 /// The baseline's name, where no setting gives another: beside `skewer.toml`, or at the top of the
 /// repository.

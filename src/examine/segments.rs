@@ -26,11 +26,7 @@ pub(super) fn large_file(
     found: &mut dyn FnMut(Found),
 ) -> Seen {
     let mut lines = Lines::FIRST;
-    let mut all = Seen {
-        bytes: 0,
-        packed: false,
-        result: Ok(()),
-    };
+    let mut all = Seen::plain(0, false, Ok(()));
     let count = size.div_ceil(SEGMENT);
     for round in (0..count).step_by(ROUND as usize) {
         let segments: Vec<Segment> = (round..count.min(round + ROUND))

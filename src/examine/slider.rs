@@ -103,7 +103,7 @@ impl<'a> Slider<'a> {
     }
 
     /// Reads once, as much as there is room for. 0 means the end, as with any reader.
-    pub(super) fn fill(&mut self, reader: &mut impl Read) -> io::Result<usize> {
+    pub(super) fn fill(&mut self, reader: &mut (impl Read + ?Sized)) -> io::Result<usize> {
         if self.buffer.len() - self.filled < BLOCK / 2 {
             let drop = self.from.min(self.filled).saturating_sub(BEHIND);
             self.lines.pass(&self.buffer[..drop], self.base);
@@ -119,6 +119,11 @@ impl<'a> Slider<'a> {
             self.packed = self.base == 0 && is_packed(&self.buffer[..self.filled]);
         }
         Ok(read)
+    }
+
+    /// What was read so far of a blob that is not searched yet.
+    pub(super) fn so_far(&self) -> &[u8] {
+        &self.buffer[..self.filled]
     }
 
     /// Whether what was read began like a compressed file.
