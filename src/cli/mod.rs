@@ -2,6 +2,7 @@
 //! that reads the environment, the clock and the home directory.
 
 mod allow;
+mod audit;
 mod baseline;
 mod completions;
 mod config;
@@ -45,6 +46,7 @@ enum Command {
     #[command(subcommand)]
     Hook(hook::Hook),
     Allow(allow::Allow),
+    Audit(audit::Audit),
     Baseline(baseline::BaselineCommand),
     Config(config::Config),
     Rules(rules::Rules),
@@ -60,6 +62,7 @@ impl Command {
             Self::Staged(command) => command.run(context),
             Self::Hook(command) => command.run(context),
             Self::Allow(command) => command.run(context),
+            Self::Audit(command) => command.run(context),
             Self::Baseline(command) => command.run(context),
             Self::Config(command) => command.run(context),
             Self::Rules(command) => command.run(context),

@@ -8,6 +8,7 @@
 mod credential;
 mod file;
 mod globs;
+mod outer;
 mod section;
 mod table;
 mod value;
@@ -15,6 +16,7 @@ mod value;
 pub use self::credential::{Credential, NoCredential, Surroundings};
 pub use self::file::{FILE_NAME, File, Project, USER_FILE, find, read};
 pub use self::globs::Globs;
+pub use self::outer::{Audit, Consumer, OUTER_TABLES, Outer, Policy, Send};
 #[cfg(test)]
 pub(crate) use self::section::tests;
 pub use self::section::{Section, time_span};
