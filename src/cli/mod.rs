@@ -3,6 +3,7 @@
 
 mod allow;
 mod asking;
+mod audit;
 mod baseline;
 mod completions;
 mod config;
@@ -61,6 +62,7 @@ enum Command {
     #[command(subcommand)]
     Keys(keys::Keys),
     Allow(allow::Allow),
+    Audit(audit::Audit),
     Baseline(baseline::BaselineCommand),
     Config(config::Config),
     Rules(rules::Rules),
@@ -81,6 +83,7 @@ impl Command {
             Self::Verify(command) => command.run(context),
             Self::Keys(command) => command.run(context),
             Self::Allow(command) => command.run(context),
+            Self::Audit(command) => command.run(context),
             Self::Baseline(command) => command.run(context),
             Self::Config(command) => command.run(context),
             Self::Rules(command) => command.run(context),

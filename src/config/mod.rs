@@ -6,15 +6,23 @@
 //! The room reads files, nothing else: the environment, the working directory and the user's
 //! directories are handed in.
 
+mod credential;
 mod file;
 mod globs;
 mod private;
+mod outer;
+mod section;
 mod table;
 mod value;
 
+pub use self::credential::{Credential, NoCredential, Surroundings};
 pub use self::file::{FILE_NAME, File, Project, USER_FILE, find, read};
 pub use self::globs::Globs;
 pub use self::private::{KeySource, Network, OpenAi, Private, Profile};
+pub use self::outer::{Audit, Consumer, OUTER_TABLES, Outer, Policy, Send};
+#[cfg(test)]
+pub(crate) use self::section::tests;
+pub use self::section::{Section, time_span};
 pub use self::table::{Described, Row, Settings, Sources, TABLE};
 pub use self::value::{Glob, Many, OnIncomplete, One, Origin, Size};
 

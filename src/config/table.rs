@@ -128,7 +128,7 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
 }
 
 /// How many letters have to change to make one of the other.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);

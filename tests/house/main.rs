@@ -11,11 +11,11 @@ use code::{Source, sources};
 /// The rooms by layer. Imports point to lower layers only.
 const LAYERS: &[&[&str]] = &[
     &[
-        "secret", "finding", "coverage", "account", "clock", "verdict",
+        "secret", "finding", "coverage", "account", "clock", "verdict", "disk", "process",
     ],
     &[
-        "rules", "config", "suppress", "cache", "repo", "http", "openai", "store", "rollout",
-        "report", "audit",
+        "rules", "config", "cluster", "suppress", "cache", "repo", "http", "openai", "store",
+        "rollout", "report", "audit",
     ],
     &["matcher", "unpack", "verify"],
     &["examine", "rotate"],
@@ -30,6 +30,15 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("finding", "secret"),
     ("coverage", "secret"),
     ("account", "secret"),
+    ("process", "secret"),
+    ("cluster", "config"),
+    ("cluster", "http"),
+    ("store", "cluster"),
+    ("rollout", "cluster"),
+    ("rollout", "store"),
+    ("store", "config"),
+    ("rollout", "config"),
+    ("audit", "config"),
     ("verdict", "secret"),
     ("openai", "http"),
     ("store", "http"),
@@ -37,7 +46,9 @@ const NEIGHBOURS: &[(&str, &str)] = &[
 ];
 
 /// Rooms that talk to the network. A scan reaches none of them.
-const NETWORK: &[&str] = &["http", "openai", "verify", "store", "rollout", "rotate"];
+const NETWORK: &[&str] = &[
+    "http", "cluster", "openai", "verify", "store", "rollout", "rotate",
+];
 
 /// What opens connections, or brings a runtime that does.
 const CONNECTS: &[&str] = &[
