@@ -30,3 +30,4 @@ pub mod store;
 pub mod suppress;
 pub mod verdict;
 pub mod verify;
+pub mod unpack;

@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+#[path = "../fuzz/fuzz_targets/containers.rs"]
+mod containers;
 #[path = "../fuzz/fuzz_targets/matcher.rs"]
 mod matcher;
 #[path = "../fuzz/fuzz_targets/rules.rs"]
@@ -17,6 +19,7 @@ type Target = (&'static str, fn(&[u8]));
 
 /// A new target is one line here, one above, one file and one `[[bin]]` in `fuzz/`.
 const TARGETS: &[Target] = &[
+    ("containers", containers::check),
     ("matcher", matcher::check),
     ("rules", rules::check),
     ("stream", stream::check),

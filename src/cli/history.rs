@@ -68,6 +68,7 @@ impl History {
             let run = history::History {
                 matcher: &matcher,
                 suppress: &settings.suppress,
+                unpacking: &settings.unpacking,
                 threads: rayon::current_num_threads(),
                 progress: &progress,
                 stop: &stop,

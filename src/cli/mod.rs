@@ -3,6 +3,7 @@
 
 mod allow;
 mod asking;
+mod audit;
 mod baseline;
 mod completions;
 mod config;
@@ -13,7 +14,12 @@ mod exit;
 mod history;
 mod hook;
 mod keys;
+mod input;
+#[cfg(unix)]
+mod image;
 mod man;
+mod places;
+mod redact;
 mod reporting;
 mod reread;
 mod rotate;
@@ -50,6 +56,8 @@ enum Command {
     Scan(scan::Scan),
     History(history::History),
     Staged(staged::Staged),
+    Redact(redact::Redact),
+    Places(places::Places),
     #[command(subcommand)]
     Hook(hook::Hook),
     Verify(verify::Verify),
@@ -60,6 +68,7 @@ enum Command {
     Revoke(rotate::Revoke),
     Drill(drill::Drill),
     Allow(allow::Allow),
+    Audit(audit::Audit),
     Baseline(baseline::BaselineCommand),
     Config(config::Config),
     Rules(rules::Rules),
@@ -74,6 +83,8 @@ impl Command {
             Self::Scan(command) => command.run(context),
             Self::History(command) => command.run(context),
             Self::Staged(command) => command.run(context),
+            Self::Redact(command) => command.run(context),
+            Self::Places(command) => command.run(context),
             Self::Hook(command) => command.run(context),
             Self::Verify(command) => command.run(context),
             Self::Keys(command) => command.run(context),
@@ -81,6 +92,7 @@ impl Command {
             Self::Drill(command) => command.run(context),
             Self::Revoke(command) => command.run(context),
             Self::Allow(command) => command.run(context),
+            Self::Audit(command) => command.run(context),
             Self::Baseline(command) => command.run(context),
             Self::Config(command) => command.run(context),
             Self::Rules(command) => command.run(context),

@@ -75,6 +75,11 @@ impl SandboxCommand {
         let (directory, _temporary) = self.directory()?;
         let wrote = || format!("can't write to {}", directory.display());
         leave_leaks(&running, &directory).with_context(wrote)?;
+        write_private(
+            &directory.join("config.toml"),
+            configuration(&running).as_bytes(),
+        )
+        .with_context(wrote)?;
         // Last, and whole at once: whoever waits for this file finds everything else.
         write_private(&directory.join("env"), &environment(&running, &directory))
             .with_context(wrote)?;
@@ -183,6 +188,21 @@ fn environment(running: &Running, directory: &Path) -> Vec<u8> {
     text
 }
 
+/// What verification needs to ask the sandbox, and to ask at its pace.
+fn configuration(running: &Running) -> String {
+    let (per_minute, lag) = running.with(|world| {
+        let settings = &world.settings;
+        (
+            settings.per_minute,
+            settings.last_used_lag_ms.div_euclid(1000) + 1,
+        )
+    });
+    format!(
+        "[openai]\napi = \"{}\"\nrequests-per-minute = {per_minute}\nprobes-per-minute = 0\ndead-pause-seconds = 1\nlast-used-lag-seconds = {lag}\n",
+        running.url()
+    )
+}
+
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
@@ -270,7 +290,8 @@ fn welcome(running: &Running, directory: &Path) -> String {
          with {projects} projects and {keys} keys that live. Its admin key is in a file. In another shell:\n\n  \
          . {environment}\n  \
          curl -H \"Authorization: Bearer $OPENAI_ADMIN_KEY\" $OPENAI_BASE_URL/organization/projects\n  \
-         skewer scan $SANDBOX_DIR/leak\n\n\
+         skewer scan $SANDBOX_DIR/leak\n  \
+         skewer scan --config $SANDBOX_DIR/config.toml --verify --probe $SANDBOX_DIR/leak\n\n\
          Ctrl-C ends it.\n",
         url = running.url()
     )

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
@@ -9,14 +11,16 @@ use jiff::civil::Date;
 
 use super::Exit;
 use super::error::Hint;
-use crate::config::{Section, 
-    self, File, Globs, OnIncomplete, Origin, Private, Settings, Sources, TABLE, USER_FILE,
+use crate::config::{
+    self, File, Globs, OnIncomplete, Origin, Outer, Private, Settings, Sources, TABLE, USER_FILE,
 };
+use crate::examine::{Limits, Unpacking};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, Repository};
 use crate::rules::Rules;
 use crate::scan;
 use crate::suppress::{Baseline, Markers, Suppressor};
+use crate::unpack::Budget;
 
 /// To be flattened into every command that scans.
 #[derive(Debug, Default, clap::Args)]
@@ -153,6 +157,17 @@ pub(super) struct Loaded {
 }
 
 impl SettingFlags {
+    /// As if these files of rules were named, and nothing else: for commands that heed no other
+    /// setting.
+    pub(super) fn with_rules(files: &[PathBuf]) -> Self {
+        let files = files.iter().map(|file| file.clone().into_os_string());
+        let given = (files.len() > 0).then(|| ("rules", files.collect()));
+        Self {
+            given: Given(given.into_iter().collect()),
+            ..Self::default()
+        }
+    }
+
     /// Puts all sources together. The project's configuration is looked for from the working
     /// directory upward, wherever the scan's target is: a target has no say in how it is scanned.
     pub(super) fn load(&self) -> anyhow::Result<Loaded> {
@@ -233,15 +248,16 @@ impl Loaded {
         Ok(file.map(Private::parse).transpose()?.unwrap_or_default())
     }
 
-    /// The user's own file as tables that others read; empty if there is none.
-    pub(super) fn own_section(&self) -> anyhow::Result<Section> {
+    /// What rotations need of the user's own file.
+    pub(super) fn outer(&self) -> anyhow::Result<Outer> {
         let none = || File {
             name: USER_FILE.to_owned(),
             base: PathBuf::new(),
             text: String::new(),
             trusted: true,
         };
-        Ok(Section::whole(self.trusted.last().cloned().unwrap_or_else(none)))
+        let file = self.trusted.last().cloned().unwrap_or_else(none);
+        Ok(Outer::read(file)?)
     }
 
     /// The built-in rules and those of the settings.
@@ -273,8 +289,28 @@ impl Loaded {
             exclude: Globs::new(&self.settings.exclude, &self.here),
             accept: Globs::new(&self.settings.accept, &self.here),
             suppress: self.suppressor(matcher)?,
+            unpacking: self.unpacking(),
             global_excludes: user_directory().map(|directory| directory.join("git/ignore")),
         })
+    }
+
+    /// How containers are unpacked.
+    pub(super) fn unpacking(&self) -> Unpacking {
+        let settings = &self.settings;
+        let start = Instant::now();
+        Unpacking {
+            limits: Limits {
+                depth: settings.max_depth.value,
+                member_size: settings.max_member_size.value.0,
+                unpacked_size: settings.max_unpacked_size.value.0,
+                ratio: settings.max_ratio.value,
+                members: settings.max_members.value,
+                time: Duration::from_secs(settings.max_seconds.value),
+            },
+            budget: Budget::new(settings.max_memory.value.0),
+            clock: Arc::new(move || start.elapsed()),
+            seen: Arc::default(),
+        }
     }
 
     /// Whether these paths are the whole project, or more: only then can an entry of the baseline

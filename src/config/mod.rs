@@ -9,22 +9,22 @@
 mod credential;
 mod file;
 mod globs;
-mod section;
 mod private;
-mod rotation;
+mod outer;
+mod section;
 mod table;
 mod value;
 
 pub use self::credential::{Credential, NoCredential, Surroundings};
 pub use self::file::{FILE_NAME, File, Project, USER_FILE, find, read};
 pub use self::globs::Globs;
+pub use self::private::{KeySource, Network, OpenAi, Private, Profile};
+pub use self::outer::{Audit, Consumer, OUTER_TABLES, Outer, Policy, Send};
 #[cfg(test)]
 pub(crate) use self::section::tests;
 pub use self::section::{Section, time_span};
-pub use self::rotation::{OF_CONSUMER, OfConsumer, Rotation};
-pub use self::private::{KeySource, Network, OpenAi, Private, Profile};
 pub use self::table::{Described, Row, Settings, Sources, TABLE};
-pub use self::value::{Glob, Many, OnIncomplete, One, Origin};
+pub use self::value::{Glob, Many, OnIncomplete, One, Origin, Size};
 
 /// The baseline's name, where no setting gives another: beside `skewer.toml`, or at the top of the
 /// repository.

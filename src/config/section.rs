@@ -157,10 +157,7 @@ impl Section {
             return Ok(chosen);
         }
         let names: Vec<&str> = all.iter().map(&name).collect();
-        Err(self.invalid(format!(
-            "there is no kind `{kind}`; {}",
-            advice(&kind, &names)
-        )))
+        Err(self.invalid(unknown("kind", &kind, &names)))
     }
 
     /// All of it but `kind` and what others read, as `T`, which should deny unknown fields.
@@ -275,9 +272,14 @@ fn explain(message: &str, also: &[&str]) -> String {
         if what == "setting" {
             known.extend(also);
         }
-        return format!("there is no {what} `{name}`; {}", advice(name, &known));
+        return unknown(what, name, &known);
     }
     message.to_owned()
+}
+
+/// That there is no such thing, and what there is.
+pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    format!("there is no {what} `{name}`; {}", advice(name, known))
 }
 
 /// The nearest of the known names, or all.

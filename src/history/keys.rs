@@ -175,7 +175,8 @@ impl Key {
             kept: story.kept.into_iter().collect(),
         }));
         let mut found = None;
-        examine::bytes(matcher, &bytes, &mut |one| {
+        let go_on = || history.go_on();
+        history.examiner(&go_on).bytes(b"", &bytes, &mut |one| {
             if one.hit.fingerprint == self.hit.fingerprint && found.is_none() {
                 found = Some(history.finding(one, place.clone()));
             }
@@ -190,6 +191,7 @@ impl Key {
         let key = 0..line.as_bytes().len();
         examine::Found {
             hit: Hit::clone(&self.hit),
+            members: Vec::new(),
             offset: at,
             line: 1,
             column: at + 1,

@@ -46,8 +46,8 @@ use self::damage::Damage;
 use self::keys::{Keys, Source};
 use self::objects::Objects;
 use crate::coverage::{Coverage, Excluded};
-use crate::examine::{self, Buffers, Seen};
-use crate::finding::{Finding, Location, Place, ShownPath, Status};
+use crate::examine::{self, Buffers, Examiner, Seen, Unpacking, UnreadMember};
+use crate::finding::{Finding, Location, Place, ShownPath, Status, Way};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, ObjectId, Repository};
 use crate::secret::Masked;
@@ -112,6 +112,8 @@ pub struct History<'a> {
     pub matcher: &'a Matcher,
     /// What somebody answered for.
     pub suppress: &'a Suppressor,
+    /// How containers are unpacked.
+    pub unpacking: &'a Unpacking,
     /// How many threads walk a pack.
     pub threads: usize,
     /// How far it has come.
@@ -216,7 +218,7 @@ impl History<'_> {
                 self.masked(pack.path())
             )),
         };
-        let search = search::Search::new(self.matcher, self.progress, self.stop);
+        let search = search::Search::new(self.matcher, self.unpacking, self.progress, self.stop);
         let outside = |id: &ObjectId| objects.read(id).ok().flatten();
         let walked = walk::walk(pack, &forest, &search, &outside, self.threads, self.stop);
         for (entry, damage) in &forest.damaged {
@@ -229,6 +231,11 @@ impl History<'_> {
                 let packed = coverage.excluded.entry(Excluded::Packed).or_default();
                 packed.items += results.packed.items;
                 packed.bytes += results.packed.bytes;
+            }
+            coverage.members.merge(results.members);
+            coverage.exclude_all(Excluded::SeenBefore, results.seen_before);
+            for (entry, one) in results.unread {
+                self.unread(&name(entry), &one, coverage);
             }
             for (entry, damage) in results.damaged {
                 coverage.fail(name(entry), damage.to_string());
@@ -268,17 +275,15 @@ impl History<'_> {
                 let mut found = Vec::new();
                 let opened = loose::open(&path).map(|loose| {
                     let go_on = || self.go_on();
-                    let Seen {
-                        bytes,
-                        packed,
-                        result,
-                    } = examine::stream(self.matcher, loose.body, buffers, &go_on, &mut |one| {
+                    let examiner = self.examiner(&go_on);
+                    let seen = examiner.stream(b"", loose.body, buffers, &mut |one| {
                         found.push((one.offset, one.hit));
                     });
+                    let bytes = seen.bytes;
                     self.progress.objects.fetch_add(1, Ordering::Relaxed);
                     self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
-                    let whole = !self.go_on() || result.is_ok() && bytes == loose.size;
-                    (loose.kind, bytes, packed, whole)
+                    let whole = !self.go_on() || seen.result.is_ok() && bytes == loose.size;
+                    (loose.kind, seen, whole)
                 });
                 (id, opened, found)
             })
@@ -290,13 +295,18 @@ impl History<'_> {
                 keys.add(Source::Loose(id), at, hit.into());
             }
             match opened {
-                Ok((kind, bytes, packed, whole)) => {
+                Ok((kind, seen, whole)) => {
                     match whole {
-                        true => coverage.read.add(bytes),
+                        true => coverage.read.add(seen.bytes),
                         false => coverage.fail(name(), Damage::Compressed.to_string()),
                     }
-                    if packed {
-                        coverage.exclude(Excluded::Packed, bytes);
+                    if seen.packed {
+                        coverage.exclude(Excluded::Packed, seen.bytes);
+                    }
+                    coverage.members.merge(seen.members);
+                    coverage.exclude_all(Excluded::SeenBefore, seen.seen_before);
+                    for one in &seen.unread {
+                        self.unread(&name(), one, coverage);
                     }
                     all.push(loose::Found { id, kind });
                 }
@@ -304,6 +314,20 @@ impl History<'_> {
             }
         }
         all
+    }
+
+    /// A member that could not be read, of what is called `name`.
+    fn unread(&self, name: &Masked, one: &UnreadMember, coverage: &mut Coverage) {
+        let what = Masked::vouched(format!("{name}{}", Way(&one.members)));
+        coverage.fail_member(what, &one.why);
+    }
+
+    fn examiner<'e>(&'e self, go_on: &'e (dyn Fn() -> bool + Sync)) -> Examiner<'e> {
+        Examiner {
+            matcher: self.matcher,
+            unpacking: self.unpacking,
+            go_on,
+        }
     }
 
     fn files(&self, files: &[PathBuf], outcome: &mut Outcome) {
@@ -326,19 +350,25 @@ impl History<'_> {
                 }
             };
             let findings = &mut outcome.findings;
+            let go_on = || self.go_on();
+            let examiner = self.examiner(&go_on);
+            let seen = examiner.file(b"", &file, &mut buffers, &mut |found| {
+                findings.push(self.finding(found, Place::File(shown())));
+            });
             let Seen {
                 bytes,
                 packed,
                 result,
-            } = examine::file(
-                self.matcher,
-                &file,
-                &mut buffers,
-                &|| self.go_on(),
-                &mut |found| {
-                    findings.push(self.finding(found, Place::File(shown())));
-                },
-            );
+                members,
+                seen_before,
+                unread,
+            } = seen;
+            outcome.coverage.members.merge(members);
+            let coverage = &mut outcome.coverage;
+            coverage.exclude_all(Excluded::SeenBefore, seen_before);
+            for one in &unread {
+                self.unread(&self.masked(path), one, &mut outcome.coverage);
+            }
             if packed {
                 outcome.coverage.exclude(Excluded::Packed, bytes);
             }
@@ -359,9 +389,9 @@ impl History<'_> {
     }
 
     fn finding(&self, found: examine::Found, place: Place) -> Finding {
-        let judged = self
-            .suppress
-            .judge(&place, found.hit.fingerprint, Some(&found.raw_line));
+        // Nobody who looks at a file sees what stands in its members.
+        let line = found.members.is_empty().then_some(&found.raw_line[..]);
+        let judged = self.suppress.judge(&place, found.hit.fingerprint, line);
         Finding {
             rule: found.hit.rule,
             fingerprint: found.hit.fingerprint,
@@ -370,6 +400,7 @@ impl History<'_> {
             decoders: found.hit.decoders,
             location: Location {
                 place,
+                members: found.members,
                 offset: found.offset,
                 length: found.hit.span.len() as u64,
                 line: found.line,

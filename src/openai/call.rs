@@ -18,7 +18,7 @@ use crate::secret::{Masked, Secret};
 /// Texts shorter than this hold no key.
 const SHORTEST_KEY: usize = 32;
 
-/// The longest message of a refusal that is kept, in bytes.
+/// The longest message of a refusal that is kept, in characters.
 const LONGEST_MESSAGE: usize = 1000;
 
 /// OpenAI at one address. Whoever asks brings a key: [`Admin`](super::Admin) for the
@@ -140,7 +140,7 @@ impl Service {
                 Ok(answer) => {
                     let refusal = self.refusal(&answer, call.key, attempts);
                     let pause = self.pause_after(&refusal, &answer, call, attempts);
-                    (Cause::Refused(refusal), pause)
+                    (Cause::Refused(Box::new(refusal)), pause)
                 }
                 Err(error) => {
                     let passes = matches!(
@@ -271,8 +271,8 @@ impl Service {
         let error = error.and_then(Value::as_object);
         let text = |name: &str| {
             let text = error?.get(name)?.as_str()?;
-            let end = text.floor_char_boundary(LONGEST_MESSAGE);
-            Some(self.masked(&text[..end], key))
+            let text: String = text.chars().take(LONGEST_MESSAGE).collect();
+            Some(self.masked(&text, key))
         };
         let word = |name: &str| text(name).map(|text| text.to_string());
         let names = self.names(answer);

@@ -22,7 +22,7 @@ pub enum Cause {
     Http(#[from] http::Error),
     /// OpenAI, or something between, said no.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// An answer came that is not what the API answers.
     #[error("the answer (status {status}) is not the API's: {why}")]
     NotUnderstood {
@@ -133,7 +133,7 @@ impl Error {
     /// The refusal, if it is one.
     pub fn refusal(&self) -> Option<&Refusal> {
         match &self.cause {
-            Cause::Refused(refusal) => Some(refusal),
+            Cause::Refused(refusal) => Some(refusal.as_ref()),
             _ => None,
         }
     }

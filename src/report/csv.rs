@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use ::csv::{self, Terminator, WriterBuilder};
 
 use super::checks::sentence;
-use super::view::{has_lines, parts, status_word, suppressed_by, suppression_text};
+use super::view::{parts, status_word, suppressed_by, suppression_text};
 use super::{Report, Run, count, ordered, wire};
 use crate::finding::{Finding, Status};
 
@@ -37,7 +37,7 @@ type Row = [String; COLUMNS.len()];
 
 fn row(finding: &Finding) -> Row {
     let location = &finding.location;
-    let number = |n: u64| match has_lines(&location.place) {
+    let number = |n: u64| match location.has_lines() {
         true => n.to_string(),
         false => String::new(),
     };
@@ -54,7 +54,7 @@ fn row(finding: &Finding) -> Row {
         wire::tame(&finding.rule.title).to_string(),
         finding.secret.mask().to_string(),
         finding.fingerprint.to_string(),
-        location.place.masked().to_string(),
+        location.named().to_string(),
         number(location.line),
         number(location.column),
         location.offset.to_string(),

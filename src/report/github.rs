@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::checks::sentence;
-use super::view::{Totals, has_lines, suppressed_by, suppression_text};
+use super::view::{Totals, suppressed_by, suppression_text};
 use super::{Report, Run, count, ordered};
 use crate::finding::{Finding, Status};
 use crate::secret::{Masked, is_unsafe_to_show};
@@ -54,7 +54,8 @@ fn finding(run: &Run<'_>, finding: &Finding, out: &mut dyn Write) -> io::Result<
     let mut place = String::new();
     if location.place.path().is_some() {
         place = format!("file={}", property(&name));
-        if has_lines(&location.place) {
+        // Lines of a member are no lines of its file.
+        if location.has_lines() && location.members.is_empty() {
             write!(place, ",line={},col={}", location.line, location.column)
                 .expect("a String takes all");
         }

@@ -70,7 +70,7 @@ fn finding(run: &Run<'_>, finding: &Finding) -> TestCase {
     )));
     case(
         &format!("{message} at {}", finding.location),
-        &finding.location.place.masked().to_string(),
+        &finding.location.named().to_string(),
         status,
     )
 }

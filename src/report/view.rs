@@ -10,8 +10,8 @@ use super::wire::{self, Uri};
 use super::{Entry, Run};
 use crate::coverage::{Coverage, Failure, Tally};
 use crate::finding::{
-    Confidence, Context, Counted, Finding, InHistory, Location, Place, Severity, ShownPath, Status,
-    Suppression,
+    Confidence, Context, Counted, Finding, InHistory, Location, Member, Place, Severity, ShownPath,
+    Status, Suppression,
 };
 use crate::secret::{Fingerprint, Masked};
 
@@ -86,6 +86,9 @@ struct LocationView<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     name: Masked,
+    /// The way in, if the key is in a member of a container.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    members: Vec<MemberView<'a>>,
     /// Where `name` had to leave bytes out: the path, percent-encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     uri: Option<String>,
@@ -99,6 +102,22 @@ struct LocationView<'a> {
     length: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<HistoryView<'a>>,
+}
+
+#[derive(Serialize)]
+struct MemberView<'a> {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Masked::is_empty")]
+    name: &'a Masked,
+}
+
+impl<'a> MemberView<'a> {
+    fn new(member: &'a Member) -> Self {
+        Self {
+            kind: member.kind,
+            name: &member.name,
+        }
+    }
 }
 
 /// What history says of the key at this place.
@@ -144,7 +163,7 @@ impl<'a> HistoryView<'a> {
 impl<'a> LocationView<'a> {
     fn new(location: &'a Location) -> Self {
         let name = location.place.masked();
-        let inside = has_lines(&location.place);
+        let inside = location.has_lines();
         Self {
             kind: place_word(&location.place),
             uri: std::str::from_utf8(name.as_bytes()).is_err().then(|| {
@@ -153,6 +172,7 @@ impl<'a> LocationView<'a> {
                 }
             }),
             name,
+            members: location.members.iter().map(MemberView::new).collect(),
             blob: match &location.place {
                 Place::Staged { blob, .. } => Some(blob),
                 Place::Object(object) => Some(&object.object),
@@ -179,11 +199,6 @@ fn place_word(place: &Place) -> &'static str {
         Place::Staged { .. } => "staged",
         Place::Object(_) => "object",
     }
-}
-
-/// Whether line and column say something: a name has neither.
-pub(super) fn has_lines(place: &Place) -> bool {
-    !matches!(place, Place::FileName(_))
 }
 
 /// Stable word for a status.
@@ -322,6 +337,8 @@ impl<'a> Summary<'a> {
 #[derive(Serialize)]
 pub(super) struct CoverageView<'a> {
     read: TallyView,
+    members: TallyView,
+    unread: &'a BTreeMap<&'static str, u64>,
     excluded: BTreeMap<&'static str, TallyView>,
     absent: &'a BTreeMap<&'static str, u64>,
     failed: u64,
@@ -347,11 +364,17 @@ impl From<Tally> for TallyView {
 struct FailureView<'a> {
     what: &'a Masked,
     why: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 impl<'a> From<&'a Failure> for FailureView<'a> {
-    fn from(Failure { what, why }: &'a Failure) -> Self {
-        Self { what, why }
+    fn from(failure: &'a Failure) -> Self {
+        Self {
+            what: &failure.what,
+            why: &failure.why,
+            reason: failure.reason,
+        }
     }
 }
 
@@ -363,6 +386,8 @@ impl<'a> CoverageView<'a> {
         };
         Self {
             read: coverage.read.into(),
+            members: coverage.members.into(),
+            unread: &coverage.unread,
             excluded: coverage.excluded.iter().map(excluded).collect(),
             absent: &coverage.absent,
             failed: coverage.failed,

@@ -6,6 +6,9 @@
 //! stage is done when nothing is left that holds the old key, not when the new one has begun.
 
 mod error;
+mod flag;
+mod github;
+mod gitlab;
 mod health;
 mod kubernetes;
 mod program;
@@ -125,6 +128,9 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     Kind { name: "kubernetes", help: "a Deployment, StatefulSet or DaemonSet whose pods are replaced", open: kubernetes::open },
     Kind { name: "systemd", help: "a systemd unit that is restarted", open: systemd::open },
+    Kind { name: "gitlab", help: "a pipeline of GitLab that is waited for", open: gitlab::open },
+    Kind { name: "github", help: "a workflow of GitHub Actions that is waited for", open: github::open },
+    Kind { name: "flag", help: "a feature flag that a request switches", open: flag::open },
     Kind { name: "program", help: "a program of your own", open: program::open },
 ];
 

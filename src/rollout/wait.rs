@@ -41,7 +41,7 @@ const COMMON: &[&str] = &["name", "limit", "pause", "healthy_after"];
 const HEALTH: &str = "health";
 
 /// The names of a stage that its kind does not read, as far as the kind is not that of a cluster.
-const TAKEN: &[&str] = &["name", "limit", "pause", "healthy_after", HEALTH, "store", "canary"];
+const TAKEN: &[&str] = &["name", "limit", "pause", "healthy_after", HEALTH];
 
 fn ten_minutes() -> Duration {
     Duration::from_secs(600)

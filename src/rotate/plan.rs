@@ -75,6 +75,8 @@ pub struct Waits {
     pub proof: u64,
     /// Tries of one act before the rotation pauses.
     pub tries: u32,
+    /// Seconds for which the lock counts without being extended.
+    pub lease: u64,
 }
 
 impl Default for Waits {
@@ -86,6 +88,7 @@ impl Default for Waits {
             quiet: 900,
             proof: 300,
             tries: 5,
+            lease: 900,
         }
     }
 }

@@ -66,9 +66,6 @@ pub enum Halt {
     Human(String),
 }
 
-/// How long a lock lasts without being renewed: longer than any single act.
-const LEASE: i64 = 3600;
-
 /// A rotation under way.
 pub struct Run<'a> {
     pub(super) plan: Plan,
@@ -239,7 +236,7 @@ impl<'a> Run<'a> {
         let now = self.world.clock.now();
         let lease = Lease {
             holder: self.plan.id.clone(),
-            until: now + jiff::SignedDuration::from_secs(LEASE),
+            until: now + jiff::SignedDuration::from_secs(self.plan.waits.lease as i64),
         };
         Ok(self.store(place)?.lock(&lease, now)?)
     }

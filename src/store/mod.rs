@@ -10,6 +10,8 @@
 mod error;
 mod faulty;
 mod file;
+mod github;
+mod gitlab;
 mod kubernetes;
 mod memory;
 mod program;
@@ -62,6 +64,8 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "file", help: "a value in a .env, YAML or JSON file, or in a file of its own", open: file::open },
     Kind { name: "vault", help: "a field of a secret in Vault or OpenBao, KV version 2", open: vault::open },
     Kind { name: "kubernetes", help: "a key of a Kubernetes Secret", open: kubernetes::open },
+    Kind { name: "gitlab", help: "a CI/CD variable of a GitLab project or group", open: gitlab::open },
+    Kind { name: "github", help: "a secret of GitHub Actions", open: github::open },
     Kind { name: "program", help: "a program of your own (protocol skewer.store/1)", open: program::open },
 ];
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use skewer::coverage::{Coverage, Excluded, Failure};
-use skewer::finding::{Context, Finding, Location, Place, ShownPath, Status, Suppression};
+use skewer::coverage::{Coverage, Excluded, Failure, Limit, Unread};
+use skewer::finding::{Context, Finding, Location, Member, Place, ShownPath, Status, Suppression};
 use skewer::matcher::Matcher;
 use skewer::report::{Entry, Options, Run, Suppressions, format};
 use skewer::rules::{Rules, Template};
@@ -67,6 +67,7 @@ impl Maker {
                 confidence: hit.confidence,
                 decoders: hit.decoders,
                 location: Location {
+                    members: Vec::new(),
                     place: place.clone(),
                     offset: (line - 1) * 40 + hit.span.start as u64,
                     length: hit.span.len() as u64,
@@ -128,6 +129,26 @@ pub(crate) fn complete() -> Fixture {
     let stream = Place::Stream("standard input \u{1b}[2J".to_owned());
     make.scan(stream, 7, user.as_bytes(), Status::Counts);
 
+    // In containers: in a member, and in a member's name.
+    let member = |make: &Maker, kind: &'static str, raw: &[u8]| Member {
+        kind,
+        name: make.path(raw).shown().clone(),
+        is_content: kind == "gzip",
+    };
+    let place = file(&make, b"dist/image.tar");
+    make.scan(place.clone(), 14, user.as_bytes(), Status::Counts);
+    make.findings.last_mut().unwrap().location.members = vec![
+        member(&make, "layer", b"3"),
+        member(&make, "gzip", b""),
+        member(&make, "file", b"app/\x1b[2Jlib.jar"),
+        member(&make, "file", b"application.properties"),
+    ];
+    make.scan(place, 1, user.as_bytes(), Status::Counts);
+    make.findings.last_mut().unwrap().location.members = vec![
+        member(&make, "file", user.as_bytes()),
+        member(&make, "name", b""),
+    ];
+
     let staged = |make: &Maker, raw: &[u8]| Place::Staged {
         path: make.path(raw),
         blob: "a1b2c3d4".repeat(5),
@@ -156,6 +177,14 @@ pub(crate) fn complete() -> Fixture {
     coverage.accepted.push(Failure {
         what: make.path(b"vendor/broken.zip").shown().clone(),
         why: "the directory is damaged".to_owned(),
+        reason: None,
+    });
+    coverage.members.items = 1204;
+    coverage.members.bytes = 56_000_000;
+    coverage.accepted.push(Failure {
+        what: Masked::vouched("dist/a.zip → b.txt"),
+        why: Unread::Encrypted.to_string(),
+        reason: Some(Unread::Encrypted.as_str()),
     });
     let target = make.matcher.redact(format!("work/{old}").as_bytes());
     Fixture {
@@ -190,6 +219,9 @@ pub(crate) fn partial() -> Fixture {
             .coverage
             .fail(what, "permission denied\n(os error 13)");
     }
+    let what = Masked::vouched("dist/bomb.zip → b.txt");
+    let why = Unread::Over(Limit::Ratio);
+    fixture.coverage.fail_member(what, &why);
     // As if there had been more than are kept.
     fixture.coverage.failed = 1007;
     fixture.coverage.interrupted = true;

@@ -120,7 +120,8 @@ def prism(arguments, scratch):
             if status != 500 or "violation" not in text.lower():
                 sys.exit(f"Prism let a wrong answer through: {status} {text}")
             ask("POST", f"{env['SANDBOX']}/settings", {"unknown_values": False})
-            for command in [[sys.executable, HERE / "drive.py"]] + arguments.clients:
+            own = [sys.executable, HERE / "client.py", arguments.skewer, f"{env['SANDBOX_DIR']}/leak"]
+            for command in [[sys.executable, HERE / "drive.py"], own] + arguments.clients:
                 run(command, OPENAI_BASE_URL=base, OPENAI_ADMIN_KEY=key)
     print("Prism finds no fault with the sandbox")
 
@@ -141,8 +142,12 @@ def steady(arguments, scratch):
             status, text = ask("GET", usage + wrong, key=key)
             if status != 400:
                 sys.exit(f"Steady let {wrong} through: {status} {text}")
-        for command in [[sys.executable, HERE / "drive.py", "--queries"]] + arguments.clients:
-            run(command, OPENAI_BASE_URL=base, OPENAI_ADMIN_KEY=key)
+        with sandbox(arguments.skewer, scratch) as env:
+            # For its leaked keys: our client asks nothing if there is nothing to ask about.
+            leak = f"{env['SANDBOX_DIR']}/leak"
+            own = [sys.executable, HERE / "client.py", arguments.skewer, leak, "--mock"]
+            for command in [[sys.executable, HERE / "drive.py", "--queries"], own] + arguments.clients:
+                run(command, OPENAI_BASE_URL=base, OPENAI_ADMIN_KEY=key)
     print("Steady finds no fault with the queries")
 
 

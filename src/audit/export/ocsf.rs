@@ -18,6 +18,8 @@ pub(super) fn event(record: &Record) -> Value {
         "time": record.time.as_millisecond(),
         "metadata": {
             "version": VERSION,
+            // Who acted, and where, is this profile's part of an event.
+            "profiles": ["host"],
             "product": { "name": "skewer", "vendor_name": "skewer", "version": env!("CARGO_PKG_VERSION") },
             "log_name": "skewer.trail",
             "sequence": record.seq,

@@ -176,6 +176,7 @@ impl Drill {
                 quiet: self.quiet_time,
                 proof: 0,
                 tries: 5,
+                lease: 900,
             },
             who: "a drill".to_owned(),
         };

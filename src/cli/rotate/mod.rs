@@ -14,7 +14,6 @@ use self::setup::SetupFlags;
 use super::error::Hint;
 use super::settings::SettingFlags;
 use super::{Context, Exit};
-use crate::config::Rotation;
 use crate::rotate::{Journal, Memory, Strategy, Summary, due};
 
 pub(super) use self::plan::{Revoke, Start};
@@ -130,7 +129,7 @@ impl Rotate {
 /// The journal, without anything that asks a server.
 fn journal(setup: &SetupFlags, settings: &SettingFlags) -> anyhow::Result<Journal> {
     let loaded = settings.load()?;
-    setup.journal(&Rotation::read(&loaded.own_section()?)?)
+    setup.journal(&loaded.outer()?.policy)
 }
 
 impl List {
@@ -204,8 +203,8 @@ impl Due {
         let inventory = setup.inventory();
         let rows: Vec<crate::rotate::Row> = plan::rows(&inventory);
         let now = jiff::Timestamp::now().as_second();
-        let days = i64::from(setup.rotation.cadence_days);
-        let due = due(&rows, setup.template(), days, now);
+        let days = (setup.policy.cadence.as_secs() / 86_400) as i64;
+        let due = due(&rows, &setup.policy.name, days, now);
         let mut out = context.stdout();
         for one in &due {
             let mut why = Vec::new();

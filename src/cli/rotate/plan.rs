@@ -40,7 +40,7 @@ pub(in crate::cli) struct Start {
     /// When the leaked key goes.
     #[arg(long, value_enum, default_value_t = When::Graceful)]
     strategy: When,
-    /// Who uses the key (a name from [[consumers]]); may be repeated. Otherwise: whoever reads it from
+    /// Who uses the key (a name from [consumers], or its stage); may be repeated. Otherwise: whoever reads it from
     /// a store that hands it out.
     #[arg(long, value_name = "NAME")]
     consumer: Vec<String>,
@@ -142,14 +142,14 @@ fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Resul
     let (value, holders, silent) = setup.holders(&masked);
     let consumers = consumers(&setup, &draft, &holders, &silent)?;
     let id = fresh_id();
-    let mut own = setup.rotation.words.clone();
+    let mut own = setup.policy.words.clone();
     let name = project.name.clone().unwrap_or_else(|| project.id.clone());
     own.entry("project".to_owned()).or_insert(name);
     let words = rotate::words(jiff::Timestamp::now(), &own);
     let wish = Wish {
         name: match draft.strategy {
             Strategy::RevokeOnly => id.clone(),
-            _ => rotate::name(setup.template(), &words, &id)?,
+            _ => rotate::name(&setup.policy.name, &words, &id)?,
         },
         id,
         project: project.id.clone(),

@@ -13,10 +13,10 @@ use crate::cli::error::Hint;
 use crate::cli::settings::Loaded;
 use crate::cli::verifying::AskFlags;
 use crate::cli::Context;
-use crate::config::{OF_CONSUMER, OfConsumer, Rotation, Section, Surroundings};
+use crate::config::{Outer, Policy, Surroundings};
 use crate::matcher::Matcher;
 use crate::rollout::{self, Stage};
-use crate::rotate::{self, Consumer, Entry, Journal, Plan, TEMPLATE, Waits};
+use crate::rotate::{self, Consumer, Entry, Journal, Plan, Waits};
 use crate::rules::Rules;
 use crate::secret::{Masked, Secret};
 use crate::store::{self, Outside, Slot, Store};
@@ -46,7 +46,7 @@ pub(in crate::cli) struct Setup {
     pub(super) stores: BTreeMap<String, Arc<dyn Store>>,
     pub(super) rollouts: BTreeMap<String, Stage>,
     pub(super) consumers: Vec<Consumer>,
-    pub(super) rotation: Rotation,
+    pub(super) policy: Policy,
     pub(super) journal: Journal,
     pub(super) clock: System,
     pub(super) who: Who,
@@ -70,8 +70,8 @@ fn state_directory() -> anyhow::Result<PathBuf> {
 
 impl SetupFlags {
     /// Opens the journal alone: nothing else is needed to look at rotations.
-    pub(super) fn journal(&self, rotation: &Rotation) -> anyhow::Result<Journal> {
-        let path = match self.journal.clone().or_else(|| rotation.journal.clone()) {
+    pub(super) fn journal(&self, policy: &Policy) -> anyhow::Result<Journal> {
+        let path = match self.journal.clone().or_else(|| policy.journal.clone()) {
             Some(path) => path,
             None => state_directory()?.join("journal.sqlite"),
         };
@@ -79,8 +79,8 @@ impl SetupFlags {
     }
 
     /// A CI job's own disk goes with the job, and a rotation that was cut off with it.
-    fn is_durable(&self, rotation: &Rotation) -> anyhow::Result<()> {
-        let named = self.journal.is_some() || rotation.journal.is_some();
+    fn is_durable(&self, policy: &Policy) -> anyhow::Result<()> {
+        let named = self.journal.is_some() || policy.journal.is_some();
         match variable("CI").is_some() && !named {
             true => Err(anyhow::anyhow!("in CI, --apply needs a journal that outlives the job"))
                 .hint("name one with --journal FILE, on a volume or in a cache that the next job gets"),
@@ -95,10 +95,9 @@ impl SetupFlags {
         stop: &Arc<AtomicBool>,
         apply: bool,
     ) -> anyhow::Result<Setup> {
-        let whole = loaded.own_section()?;
-        let rotation = Rotation::read(&whole)?;
+        let outer = loaded.outer()?;
         if apply {
-            self.is_durable(&rotation)?;
+            self.is_durable(&outer.policy)?;
         }
         let profiles: Vec<String> = self.profile.iter().cloned().collect();
         let verifying = AskFlags::listing(&profiles, false).prepare(loaded)?;
@@ -116,14 +115,14 @@ impl SetupFlags {
             http: &http,
         };
         let mut stores: BTreeMap<String, Arc<dyn Store>> = BTreeMap::new();
-        for (name, section) in whole.tables("stores")? {
-            stores.insert(name, Arc::from(store::open(&section, &outside)?));
+        for (name, section) in &outer.stores {
+            stores.insert(name.clone(), Arc::from(store::open(section, &outside)?));
         }
-        let (consumers, rollouts) = consumers(&whole, &outside, &stores)?;
+        let (consumers, rollouts) = consumers(&outer, &outside)?;
         let matcher = Matcher::new(&Rules::built_in(), None);
         let who = self.who(&matcher);
-        let trail = match rotation.trail.clone() {
-            Some(path) => path,
+        let trail = match &outer.audit {
+            Some(audit) => audit.file.clone(),
             None => state_directory()?.join("trail.jsonl"),
         };
         Ok(Setup {
@@ -131,8 +130,8 @@ impl SetupFlags {
             stores,
             rollouts,
             consumers,
-            journal: self.journal(&rotation)?,
-            rotation,
+            journal: self.journal(&outer.policy)?,
+            policy: outer.policy,
             clock: System::new(stop),
             trail: Trail::new(trail, who.clone()),
             who,
@@ -157,34 +156,29 @@ impl SetupFlags {
     }
 }
 
-/// The consumers, and how each is moved.
+/// The consumers, and how each is moved. Of several stages the first is the canary.
 fn consumers(
-    whole: &Section,
+    outer: &Outer,
     outside: &Outside<'_>,
-    stores: &BTreeMap<String, Arc<dyn Store>>,
 ) -> anyhow::Result<(Vec<Consumer>, BTreeMap<String, Stage>)> {
     let mut consumers = Vec::new();
     let mut rollouts = BTreeMap::new();
-    for section in whole.list("consumers")? {
-        let of: OfConsumer = section.pick(OF_CONSUMER)?;
-        if !stores.contains_key(&of.store) {
-            let known: Vec<&str> = stores.keys().map(String::as_str).collect();
-            let known = match known.is_empty() {
-                true => "there are none".to_owned(),
-                false => format!("there are {}", known.join(", ")),
+    for (of, consumer) in &outer.consumers {
+        for (number, section) in consumer.stages.iter().enumerate() {
+            let stage = rollout::open_stage(section, outside)?;
+            let name = match consumer.stages.len() {
+                1 => of.clone(),
+                _ => format!("{of}/{}", stage.name),
             };
-            bail!(section.invalid(format!("no store is named `{}`; {known}", of.store)));
+            if rollouts.insert(name.clone(), stage).is_some() {
+                bail!(section.invalid("two stages have one name"));
+            }
+            consumers.push(Consumer {
+                name,
+                place: consumer.store.clone(),
+                canary: number == 0 && consumer.stages.len() > 1,
+            });
         }
-        let stage = rollout::open_stage(&section, outside)?;
-        let name = stage.name.clone();
-        if rollouts.insert(name.clone(), stage).is_some() {
-            bail!(section.invalid(format!("there are two consumers named `{name}`")));
-        }
-        consumers.push(Consumer {
-            name,
-            place: of.store,
-            canary: of.canary,
-        });
     }
     Ok((consumers, rollouts))
 }
@@ -208,7 +202,7 @@ impl Setup {
     }
 
     pub(super) fn waits(&self) -> Waits {
-        let of = &self.rotation;
+        let of = &self.policy;
         Waits {
             answers: of.answers,
             between: of.between.as_secs(),
@@ -216,11 +210,8 @@ impl Setup {
             quiet: of.quiet.as_secs(),
             proof: of.proof.as_secs(),
             tries: of.tries,
+            lease: of.lease.as_secs(),
         }
-    }
-
-    pub(super) fn template(&self) -> &str {
-        self.rotation.name.as_deref().unwrap_or(TEMPLATE)
     }
 
     /// Every key, from the cache if it is young.

@@ -69,6 +69,13 @@ fn the_stronger_source_wins_and_lists_add_up() {
     baseline = "/r/skewer-baseline.toml"  # default
     on-incomplete = "fail"  # default
     threads = 5  # --threads
+    max-depth = 16  # default
+    max-member-size = "4GiB"  # default
+    max-unpacked-size = "16GiB"  # default
+    max-ratio = 1000  # default
+    max-members = 1000000  # default
+    max-seconds = 300  # default
+    max-memory = "256MiB"  # default
     "#);
 }
 

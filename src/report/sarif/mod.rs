@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use self::model::*;
 use super::checks::{ChecksView, sentence};
-use super::view::{CoverageView, has_lines, parts, status_word, suppression_text};
+use super::view::{CoverageView, parts, status_word, suppression_text};
 use super::wire::{self, Uri};
 use super::{Report, Run, count, ordered};
 use crate::finding::{Finding, RuleInfo, Severity, Status, Suppression};
@@ -81,11 +81,14 @@ fn location(finding: &Finding) -> LocationObject {
         return LocationObject {
             physical_location: None,
             logical_locations: Some([LogicalLocation {
-                fully_qualified_name: name.text().into_owned(),
+                fully_qualified_name: finding.location.named().text().into_owned(),
                 kind: "resource",
             }]),
         };
     }
+    // Lines of a member are no lines of its file: the member is a place of its own.
+    let members = &finding.location.members;
+    let in_file = finding.location.has_lines() && members.is_empty();
     let (uri, uri_base_id) = match wire::uri(name.as_bytes()) {
         Uri::Relative(uri) => (uri, Some(ROOT)),
         Uri::Absolute(uri) => (uri, None),
@@ -94,7 +97,7 @@ fn location(finding: &Finding) -> LocationObject {
     LocationObject {
         physical_location: Some(PhysicalLocation {
             artifact_location: ArtifactLocation { uri, uri_base_id },
-            region: has_lines(place).then(|| Region {
+            region: in_file.then(|| Region {
                 start_line: finding.location.line,
                 byte_offset: finding.location.offset,
                 byte_length: finding.location.length,
@@ -103,7 +106,12 @@ fn location(finding: &Finding) -> LocationObject {
                 },
             }),
         }),
-        logical_locations: None,
+        logical_locations: (!members.is_empty()).then(|| {
+            [LogicalLocation {
+                fully_qualified_name: finding.location.named().text().into_owned(),
+                kind: "resource",
+            }]
+        }),
     }
 }
 
@@ -127,7 +135,7 @@ fn result<'a>(run: &Run<'_>, finding: &'a Finding, rule_index: usize) -> ResultO
             "{} {}{}. {}",
             finding.rule.title,
             finding.secret.mask(),
-            match has_lines(&finding.location.place) {
+            match finding.location.has_lines() {
                 true => "",
                 false => " in the name of the file itself",
             },
