@@ -21,6 +21,9 @@ fn settled(text: &str) -> Vec<u8> {
     format!("# a file\nurl = x\nOPENAI_API_KEY={text}\n").into_bytes()
 }
 
+/// A way to examine.
+type Examine<'a> = dyn Fn(&mut dyn FnMut(Found)) -> Seen + 'a;
+
 /// Where keys are, and what could not be read: in memory, as a stream, as a file, which have to
 /// say the same.
 fn examine(name: &str, bytes: &[u8], unpacking: &Unpacking) -> (Vec<String>, Vec<String>) {
@@ -31,7 +34,7 @@ fn examine(name: &str, bytes: &[u8], unpacking: &Unpacking) -> (Vec<String>, Vec
     };
     let name = name.as_bytes();
     let mut all = Vec::new();
-    let mut run = |how: &dyn Fn(&mut dyn FnMut(Found)) -> Seen| {
+    let mut run = |how: &Examine<'_>| {
         let mut places = Vec::new();
         let seen = how(&mut |one| {
             let way = Way(&one.members).to_string();
@@ -130,7 +133,7 @@ fn what_only_looks_packed_is_text() {
     ] {
         let bytes = [start, &plain].concat();
         let (found, _) = examine("a", &bytes, &Unpacking::default());
-        assert_eq!(found, [format!(":3:16")], "{start:?}");
+        assert_eq!(found, [":3:16"], "{start:?}");
     }
 }
 

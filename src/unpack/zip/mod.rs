@@ -11,7 +11,7 @@ mod header;
 mod tests;
 mod walk;
 
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -290,7 +290,9 @@ fn texts(entry: &Entry, out: &mut dyn Members) {
 /// The first bytes of a member.
 fn first(window: &mut Window<'_>) -> io::Result<[u8; content::HEAD]> {
     let mut head = [0; content::HEAD];
-    (&*window.peek(content::HEAD)?).read(&mut head)?;
+    let bytes = window.peek(content::HEAD)?;
+    let most = bytes.len().min(head.len());
+    head[..most].copy_from_slice(&bytes[..most]);
     Ok(head)
 }
 
