@@ -207,7 +207,8 @@ fn last(from: &mut impl Read) -> Vec<u8> {
     kept
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -9,12 +9,13 @@ use crate::config::{ConfigError, Credential, Section, time_span};
 use crate::http::{Address, Method, Request};
 use crate::process::Program;
 use crate::secret::Secret;
+use crate::store::Open;
 use crate::store::rest::{self, Rest};
 
 /// A kind of health check.
 struct Kind {
     name: &'static str,
-    open: fn(&Section, &Outside<'_>) -> Result<Box<dyn Health>, ConfigError>,
+    open: Open<dyn Health>,
 }
 
 /// The kinds.

@@ -24,6 +24,7 @@ pub use self::error::RolloutError;
 pub use self::simulated::Simulated;
 pub use self::wait::{Stage, open_stage, wait};
 use crate::config::{ConfigError, Section};
+use crate::store::Open;
 pub use crate::store::Outside;
 
 /// Which of a rotation's moves this is: the same move is not made twice.
@@ -120,7 +121,7 @@ pub struct Kind {
     pub name: &'static str,
     /// One line about it.
     pub help: &'static str,
-    open: fn(&Section, &Outside<'_>) -> Result<Box<dyn Rollout>, ConfigError>,
+    open: Open<dyn Rollout>,
 }
 
 /// The kinds. A new one is one file and one line here.

@@ -134,7 +134,8 @@ impl Rollout for Command {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::tests::section;

@@ -150,7 +150,8 @@ impl Rollout for Unit {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::tests::section;

@@ -49,13 +49,16 @@ pub struct Outside<'a> {
     pub http: &'a http::Settings,
 }
 
+/// Makes what a section describes.
+pub(crate) type Open<T> = fn(&Section, &Outside<'_>) -> Result<Box<T>, ConfigError>;
+
 /// A kind of store.
 pub struct Kind {
     /// What `kind` says in the configuration.
     pub name: &'static str,
     /// One line about it.
     pub help: &'static str,
-    open: fn(&Section, &Outside<'_>) -> Result<Box<dyn Store>, ConfigError>,
+    open: Open<dyn Store>,
 }
 
 /// The kinds. A new one is one file and one line here.

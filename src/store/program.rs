@@ -307,7 +307,8 @@ impl Slots for Behind {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::tests::section;

@@ -11,7 +11,7 @@ use crate::secret::Masked;
 pub(super) fn event(record: &Record) -> BTreeMap<String, Value> {
     let mut out = BTreeMap::new();
     let mut put = |name: &str, value: Value| {
-        let shown = !matches!(&value, Value::Null) && value != Value::from("");
+        let shown = !value.is_null() && value != "";
         if shown {
             out.insert(format!("skewer_{name}"), value);
         }

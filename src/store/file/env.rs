@@ -96,10 +96,11 @@ fn assignment(
         return None;
     }
     let value = skip_blanks(text, equals + 1, end);
-    if let Some(quote @ (b'"' | b'\'')) = text.get(value).copied().filter(|_| value < end) {
-        if let Some(close) = closing(text, value + 1, quote) {
-            return Some((name, value + 1..close, line_end(text, close) + 1));
-        }
+    let first = text.get(value).copied().filter(|_| value < end);
+    if let Some(quote @ (b'"' | b'\'')) = first
+        && let Some(close) = closing(text, value + 1, quote)
+    {
+        return Some((name, value + 1..close, line_end(text, close) + 1));
     }
     let line = &text[value..end];
     // A comment begins with a blank and a number sign.

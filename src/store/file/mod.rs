@@ -25,6 +25,9 @@ use crate::secret::Secret;
 /// A configuration is a few pages of text.
 const LARGEST: u64 = 16 << 20;
 
+/// Writes a value in the way of its place; `None` if it can't be.
+type Write = fn(&Secret) -> Option<Vec<u8>>;
+
 /// Where a value stands in a text, and how it is written there.
 pub(super) struct Found {
     /// Its bytes, without quotes.
@@ -32,7 +35,7 @@ pub(super) struct Found {
     /// The value.
     pub(super) value: Secret,
     /// How another value is written in the same place; `None` if it can't be.
-    pub(super) write: fn(&Secret) -> Option<Vec<u8>>,
+    pub(super) write: Write,
 }
 
 /// Why a value can't be found in a text.
@@ -395,5 +398,6 @@ fn links(_: &File) -> io::Result<u64> {
     Ok(1)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests;

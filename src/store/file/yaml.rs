@@ -4,7 +4,7 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 
-use super::{Found, Problem};
+use super::{Found, Problem, Write};
 use crate::secret::Secret;
 
 /// A collection that the parser is in.
@@ -176,7 +176,7 @@ fn written(text: &str, scalar: Scalar) -> Result<Found, Problem> {
     };
     let (start, end) = (byte(scalar.characters.start), byte(scalar.characters.end));
     let raw = &text[start..end];
-    let (inner, write): (_, fn(&Secret) -> Option<Vec<u8>>) = match scalar.style {
+    let (inner, write): (_, Write) = match scalar.style {
         ScalarStyle::Plain if raw == scalar.text => (start..end, plain),
         ScalarStyle::SingleQuoted => (start + 1..start + closing(raw, b'\'')?, single),
         ScalarStyle::DoubleQuoted => (start + 1..start + closing(raw, b'"')?, double),
@@ -185,7 +185,7 @@ fn written(text: &str, scalar: Scalar) -> Result<Found, Problem> {
     if scalar.before > 0 && text[inner.clone()] != scalar.text {
         return Err(unusable("the element has escapes in it"));
     }
-    let value = scalar.text[scalar.before..].as_bytes().to_vec();
+    let value = scalar.text.as_bytes()[scalar.before..].to_vec();
     if value.is_empty() {
         return Err(unusable("the value is empty"));
     }

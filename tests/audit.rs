@@ -1,0 +1,201 @@
+//! `skewer audit` as its users meet it: exit codes, heads, exports.
+#![allow(clippy::unwrap_used)]
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use skewer::audit::{Activity, Entity, EntityKind, Event, Outcome, Step, Trail, Who};
+use skewer::rules::Template;
+use skewer::secret::Masked;
+
+struct Bench {
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(records: usize) -> Self {
+        let bench = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        bench.append(records);
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn append(&self, records: usize) {
+        let who = Who {
+            actor: Masked::vouched("ann"),
+            host: Masked::vouched("build-1"),
+            ..Who::default()
+        };
+        let trail = Trail::new(self.path("trail.jsonl"), who);
+        for _ in 0..records {
+            let step = Step {
+                rotation: "r1".to_owned(),
+                step: "created".to_owned(),
+                activity: Activity::Create,
+                entity: Entity {
+                    kind: EntityKind::ApiKey,
+                    id: Masked::vouched("key_1"),
+                    name: None,
+                    key: None,
+                },
+                outcome: Outcome::Success,
+                detail: None,
+                facts: Default::default(),
+            };
+            let time = "2026-11-23T08:00:00Z".parse().unwrap();
+            trail.append(time, &Event::Step(step)).unwrap();
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_skewer"))
+            .arg("audit")
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .output()
+            .unwrap()
+    }
+}
+
+fn text(output: &Output) -> String {
+    let all = [&output.stdout[..], &output.stderr[..]].concat();
+    String::from_utf8(all).unwrap()
+}
+
+fn edit(path: &Path, change: impl Fn(&str) -> String) {
+    let text = std::fs::read_to_string(path).unwrap();
+    std::fs::write(path, change(&text)).unwrap();
+}
+
+#[test]
+fn a_trail_holds_until_it_is_changed() {
+    let bench = Bench::new(3);
+    let head = bench.run(&["head", "trail.jsonl"]);
+    assert_eq!(head.status.code(), Some(0), "{}", text(&head));
+    std::fs::write(bench.path("head"), &head.stdout).unwrap();
+    bench.append(2);
+    let verify = ["verify", "trail.jsonl", "--head-file", "head"];
+    let held = bench.run(&verify);
+    assert_eq!(held.status.code(), Some(0));
+    assert_eq!(
+        text(&held),
+        "the trail holds: 5 lines, 2 of them since the head\n"
+    );
+    // A cut end is found by the head alone.
+    edit(&bench.path("trail.jsonl"), |text| {
+        text.split_inclusive('\n').take(2).collect()
+    });
+    assert_eq!(bench.run(&["verify", "trail.jsonl"]).status.code(), Some(0));
+    let cut = bench.run(&verify);
+    assert_eq!(cut.status.code(), Some(1));
+    assert!(text(&cut).contains("its end was cut"), "{}", text(&cut));
+    edit(&bench.path("trail.jsonl"), |text| {
+        text.replacen("ann", "bob", 1)
+    });
+    let changed = bench.run(&["verify", "trail.jsonl"]);
+    assert_eq!(changed.status.code(), Some(1));
+    assert!(
+        text(&changed).contains("line 2 does not follow"),
+        "{}",
+        text(&changed)
+    );
+    for refused in [&["export", "trail.jsonl"][..], &["head", "trail.jsonl"]] {
+        let refused = bench.run(refused);
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(2), 0));
+    }
+    assert_eq!(bench.run(&["verify", "none"]).status.code(), Some(2));
+    assert_eq!(
+        bench
+            .run(&["verify", "trail.jsonl", "--head", "x"])
+            .status
+            .code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn records_go_to_standard_output_or_to_a_log_server() {
+    let bench = Bench::new(3);
+    let wazuh = bench.run(&[
+        "export",
+        "trail.jsonl",
+        "--profile",
+        "wazuh",
+        "--after",
+        "1",
+    ]);
+    assert_eq!(wazuh.status.code(), Some(0), "{}", text(&wazuh));
+    let lines = String::from_utf8(wazuh.stdout).unwrap();
+    assert_eq!(lines.lines().count(), 2);
+    assert!(
+        lines
+            .lines()
+            .all(|line| line.contains("\"skewer_actor\":\"ann\""))
+    );
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = format!("tcp://{}", listener.local_addr().unwrap());
+    let thread = std::thread::spawn(move || {
+        let mut got = String::new();
+        listener
+            .accept()
+            .unwrap()
+            .0
+            .read_to_string(&mut got)
+            .unwrap();
+        got
+    });
+    let sent = bench.run(&["export", "trail.jsonl", "--to", &to]);
+    assert_eq!(sent.status.code(), Some(0), "{}", text(&sent));
+    assert!(text(&sent).contains("sent 3 records"));
+    let got = thread.join().unwrap();
+    assert_eq!(
+        got.matches("<109>1 2026-11-23T08:00:00.000000Z build-1 skewer - step - {")
+            .count(),
+        3
+    );
+    assert_eq!(got.matches("\"class_uid\":3004").count(), 3);
+}
+
+#[test]
+fn a_key_that_somebody_wrote_into_a_trail_is_not_shown() {
+    let bench = Bench::new(0);
+    let template = Template::parse("sk-proj-{long:74,74}").unwrap();
+    let key = template.fill(7).key;
+    let who = Who {
+        actor: Masked::vouched(key.clone()),
+        ..Who::default()
+    };
+    let trail = Trail::new(bench.path("trail.jsonl"), who);
+    let step = Step {
+        rotation: "r1".to_owned(),
+        step: "x".to_owned(),
+        activity: Activity::Other,
+        entity: Entity {
+            kind: EntityKind::Rotation,
+            id: Masked::vouched("r1"),
+            name: None,
+            key: None,
+        },
+        outcome: Outcome::Success,
+        detail: None,
+        facts: Default::default(),
+    };
+    trail
+        .append("2026-11-23T08:00:00Z".parse().unwrap(), &Event::Step(step))
+        .unwrap();
+    for profile in ["ocsf", "wazuh", "trail"] {
+        let out = text(&bench.run(&["export", "trail.jsonl", "--profile", profile]));
+        let key = String::from_utf8_lossy(key.as_ref()).into_owned();
+        assert!(out.contains("sk-proj-") && !out.contains(&key), "{out}");
+    }
+}
