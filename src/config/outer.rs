@@ -1,5 +1,6 @@
 //! What rotations need of the user's own `config.toml`: stores, consumers with their stages, the
-//! audit trail and the policy. None of it may stand in a repository's `skewer.toml`.
+//! audit trail and the policy. Like [`Private`](super::Private), none of
+//! it may stand in a repository's `skewer.toml`.
 //!
 //! ```toml
 //! [stores.prod]
@@ -31,10 +32,6 @@ use serde::Deserialize;
 
 use super::section::time_span;
 use super::{ConfigError, File, Section};
-
-/// The tables at the top of the user's configuration that are read here. In a repository's
-/// configuration they are refused.
-pub const OUTER_TABLES: &[&str] = &["stores", "consumers", "audit", "policy"];
 
 /// All of it, read as far as it is the same for all kinds.
 #[derive(Debug)]
@@ -99,7 +96,7 @@ fn ocsf() -> String {
 
 /// What may be done without asking, and how long is waited.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Policy {
     /// Whether a scan may start a rotation by itself.
     pub automatic: bool,
@@ -159,7 +156,7 @@ impl Default for Policy {
 }
 
 impl Outer {
-    /// Reads the [`OUTER_TABLES`] of the user's configuration; other names in it are not looked at.
+    /// Reads these tables of the user's configuration; other names in it are not looked at.
     ///
     /// # Errors
     /// A name or a value is wrong; the kinds' own settings are read when they are opened.

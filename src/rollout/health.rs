@@ -155,7 +155,7 @@ impl Health for Page {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct PrometheusSettings {
     /// The server, without `/api/v1`.
     address: String,
@@ -180,7 +180,7 @@ struct Number {
 fn prometheus(section: &Section, outside: &Outside<'_>) -> Result<Box<dyn Health>, ConfigError> {
     let settings: PrometheusSettings = section.read()?;
     if !settings.at_most.is_finite() {
-        return Err(section.invalid("`at_most` is a number"));
+        return Err(section.invalid("`at-most` is a number"));
     }
     Ok(Box::new(Number {
         page: page(
@@ -272,7 +272,7 @@ mod tests {
                 json(200, answer)
             });
             check(&format!(
-                "kind = 'prometheus'\naddress = '{}'\nquery = 'rate(errors[5m])'\nat_most = 0.01\n{more}",
+                "kind = 'prometheus'\naddress = '{}'\nquery = 'rate(errors[5m])'\nat-most = 0.01\n{more}",
                 server.address("")
             ))
         };
@@ -280,7 +280,7 @@ mod tests {
         asks(one, "").unwrap();
         asks(r#"{"data":{"resultType":"scalar","result":[1,"0"]}}"#, "").unwrap();
         let none = r#"{"data":{"resultType":"vector","result":[]}}"#;
-        asks(none, "none_is_well = true").unwrap();
+        asks(none, "none-is-well = true").unwrap();
         for (bad, why) in [
             (none, "no answer"),
             (

@@ -16,7 +16,7 @@ use crate::secret::Secret;
 const MOVING: i32 = 75;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Settings {
     /// Moves the consumers to the key that their store hands out now.
     command: Vec<String>,

@@ -26,6 +26,7 @@ pub struct Stage {
 
 /// What every stage has, whatever its kind.
 #[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct Common {
     name: String,
     #[serde(default = "ten_minutes", deserialize_with = "time_span")]
@@ -36,12 +37,12 @@ struct Common {
     healthy_after: u32,
 }
 
-const COMMON: &[&str] = &["name", "limit", "pause", "healthy_after"];
+const COMMON: &[&str] = &["name", "limit", "pause", "healthy-after"];
 
 const HEALTH: &str = "health";
 
 /// The names of a stage that its kind does not read, as far as the kind is not that of a cluster.
-const TAKEN: &[&str] = &["name", "limit", "pause", "healthy_after", HEALTH];
+const TAKEN: &[&str] = &["name", "limit", "pause", "healthy-after", HEALTH];
 
 fn ten_minutes() -> Duration {
     Duration::from_secs(600)
@@ -62,7 +63,7 @@ fn three() -> u32 {
 pub fn open_stage(section: &Section, outside: &Outside<'_>) -> Result<Stage, ConfigError> {
     let common: Common = section.pick(COMMON)?;
     if common.pause.is_zero() || common.healthy_after == 0 {
-        return Err(section.invalid("`pause` and `healthy_after` are at least 1"));
+        return Err(section.invalid("`pause` and `healthy-after` are at least 1"));
     }
     let health = section.list(HEALTH)?;
     let health: Result<Vec<_>, ConfigError> = health

@@ -47,4 +47,4 @@ fn line(value: &impl serde::Serialize) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -180,6 +180,13 @@ fn a_file_can_set_nothing_but_a_scan() {
             "choose admin keys",
         ),
         ("profiles.a.admin-key.env = 'X'", "choose admin keys"),
+        ("[stores.a]\nkind = 'file'", "choose where a new key is written"),
+        (
+            "[[consumers.a.stages]]\nkind = 'program'",
+            "choose what is restarted",
+        ),
+        ("[audit]\nfile = 'x'", "choose where the trail goes"),
+        ("[policy]\nautomatic = true", "choose what is deleted"),
     ] {
         let said = error(text);
         assert!(

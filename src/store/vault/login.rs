@@ -14,7 +14,11 @@ use crate::store::{Outside, StoreError};
 
 /// Ways in.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(
+    rename_all = "snake_case",
+    rename_all_fields = "kebab-case",
+    deny_unknown_fields
+)]
 pub(super) enum Auth {
     /// A token as it is.
     Token(Credential),
@@ -107,7 +111,7 @@ impl Session {
                 wrapped,
                 mount,
             } => {
-                let secret = get("secret_id", &secret_id)?;
+                let secret = get("secret-id", &secret_id)?;
                 let login = match wrapped {
                     true => Login::Unwrap {
                         mount,

@@ -5,6 +5,7 @@
 //! Facts: Vault's HTTP API documentation of KV v2, tried with OpenBao 2.7.
 
 mod login;
+mod rights;
 mod secret;
 
 use std::time::Duration;
@@ -16,7 +17,7 @@ use self::login::{Auth, Session};
 use self::secret::Contents;
 use super::rest::{self, Rest};
 use super::slots::{About, Expect, Put, Slots, conflict};
-use super::types::{Capabilities, CheckAndSet, GivesBack, Held, Note, Slot, Version};
+use super::types::{Held, Note, Slot, Version};
 use super::{Outside, Store, StoreError};
 use crate::config::{ConfigError, Section};
 use crate::http::{Answer, Method, Request};
@@ -86,7 +87,7 @@ pub(super) fn open(
             section.invalid("`mount`, `path` and `staging` have to be three different places")
         );
     }
-    let about = about(&base.host(), &mount, &path, &settings.field, &staging);
+    let about = rights::about(&base.host(), &mount, &path, &settings.field, &staging);
     let rest = Rest::new(client, base.join(["v1"]), &about.place, &about.rights);
     let session = Session::new(section, outside, settings.namespace, settings.auth)?;
     Ok(Box::new(Vault {
@@ -98,32 +99,6 @@ pub(super) fn open(
         field: settings.field,
         staging,
     }))
-}
-
-fn about(host: &str, mount: &str, path: &str, field: &str, staging: &str) -> About {
-    let rule = |kind: &str, path: &str, can: &str| {
-        format!("path \"{mount}/{kind}/{path}\" {{ capabilities = [{can}] }}")
-    };
-    About {
-        place: format!("vault {host}, {mount}/{path}, {field}"),
-        can: Capabilities {
-            two_versions: true,
-            reads_back: true,
-            gives_back: GivesBack::Itself,
-            check_and_set: CheckAndSet::Atomic,
-            locks: true,
-        },
-        rights: vec![
-            rule("data", path, "\"read\", \"update\""),
-            rule("metadata", path, "\"read\", \"patch\""),
-            rule(
-                "data",
-                &format!("{staging}/*"),
-                "\"create\", \"read\", \"update\"",
-            ),
-            rule("metadata", &format!("{staging}/*"), "\"delete\""),
-        ],
-    }
 }
 
 impl Vault {
@@ -450,51 +425,6 @@ impl Slots for Vault {
         })?;
         let body: Body = self.rest.parse(doing, &answer)?;
         Ok(body.wrap_info.token.0)
-    }
-}
-
-impl Vault {
-    /// Asks the server what our token may do, which every token may by the default policy.
-    fn look_at_rights(&self) -> Result<Vec<String>, StoreError> {
-        let doing = "ask for our rights";
-        let (mount, path, staging) = (&self.mount, &self.path, &self.staging);
-        let needed: [(String, &[&str]); 4] = [
-            (format!("{mount}/data/{path}"), &["read", "update"]),
-            (format!("{mount}/metadata/{path}"), &["read", "patch"]),
-            (
-                format!("{mount}/data/{staging}/next"),
-                &["create", "read", "update"],
-            ),
-            (format!("{mount}/metadata/{staging}/next"), &["delete"]),
-        ];
-        let paths: Vec<&String> = needed.iter().map(|(path, _)| path).collect();
-        let (kind, body) = rest::json(&json!({ "paths": paths }));
-        let answer = self.send(doing, || {
-            let request = self.rest.request(Method::Post, &["sys/capabilities-self"]);
-            request.body(kind, body.clone())
-        })?;
-        if answer.status == 403 {
-            return Ok(vec![
-                "our rights can't be asked for: they are found out on the way".to_owned(),
-            ]);
-        }
-        let told: Map<String, Value> = self.rest.parse(doing, &answer)?;
-        let lacking = |path: &str, right: &str| {
-            let rights = told.get(path).and_then(Value::as_array);
-            let has = |wanted: &str| rights.is_some_and(|r| r.iter().any(|r| r == wanted));
-            !has(right) && !has("root")
-        };
-        for (path, rights) in &needed {
-            if let Some(right) = rights.iter().find(|right| lacking(path, right)) {
-                return Err(StoreError::Denied {
-                    place: self.about.place.clone(),
-                    doing: format!("{right} {path}"),
-                    reason: "the token's policies don't say that it may".to_owned(),
-                    rights: self.about.rights.join("; "),
-                });
-            }
-        }
-        Ok(Vec::new())
     }
 }
 

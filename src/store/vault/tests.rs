@@ -263,8 +263,8 @@ fn other_fields_stay_and_nothing_is_left_but_the_empty_lock() {
 #[test]
 fn every_way_in_works_and_a_token_that_ended_is_asked_for_anew() {
     for auth in [
-        "{ approle = { role_id = 'rid', secret_id = { env = 'SID' } } }",
-        "{ approle = { role_id = 'rid', secret_id = { env = 'WRAPPED' }, wrapped = true } }",
+        "{ approle = { role-id = 'rid', secret-id = { env = 'SID' } } }",
+        "{ approle = { role-id = 'rid', secret-id = { env = 'WRAPPED' }, wrapped = true } }",
         "{ kubernetes = { role = 'r', jwt = { env = 'JWT' }, mount = 'k8s' } }",
         "{ jwt = { role = 'r', jwt = { env = 'JWT' } } }",
     ] {
@@ -280,7 +280,7 @@ fn every_way_in_works_and_a_token_that_ended_is_asked_for_anew() {
     }
     let bench = Bench::new(); // the wrapped secret id is gone
     let store = bench.store(
-        "{ approle = { role_id = 'rid', secret_id = { env = 'WRAPPED' }, wrapped = true } }",
+        "{ approle = { role-id = 'rid', secret-id = { env = 'WRAPPED' }, wrapped = true } }",
     );
     let stolen = store.preflight().unwrap_err().to_string();
     assert!(stolen.contains("find out who"), "{stolen}");
@@ -472,7 +472,7 @@ fn a_real_openbao_keeps_the_contract_with_the_least_rights() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), secret["data"]["secret_id"].as_str().unwrap()).unwrap();
         let auth = format!(
-            "{{ approle = {{ role_id = {}, secret_id = {{ file = '{}' }} }} }}",
+            "{{ approle = {{ role-id = {}, secret-id = {{ file = '{}' }} }} }}",
             role["data"]["role_id"],
             file.path().display()
         );
