@@ -28,6 +28,6 @@ pub mod secret;
 pub mod source;
 pub mod store;
 pub mod suppress;
+pub mod unpack;
 pub mod verdict;
 pub mod verify;
-pub mod unpack;

@@ -13,10 +13,10 @@ mod error;
 mod exit;
 mod history;
 mod hook;
-mod keys;
-mod input;
 #[cfg(unix)]
 mod image;
+mod input;
+mod keys;
 mod man;
 mod places;
 mod redact;

@@ -9,8 +9,8 @@
 mod credential;
 mod file;
 mod globs;
-mod private;
 mod outer;
+mod private;
 mod section;
 mod table;
 mod value;
@@ -18,8 +18,8 @@ mod value;
 pub use self::credential::{Credential, NoCredential, Surroundings};
 pub use self::file::{FILE_NAME, File, Project, USER_FILE, find, read};
 pub use self::globs::Globs;
-pub use self::private::{KeySource, Network, OpenAi, Private, Profile};
 pub use self::outer::{Audit, Consumer, OUTER_TABLES, Outer, Policy, Send};
+pub use self::private::{KeySource, Network, OpenAi, Private, Profile};
 #[cfg(test)]
 pub(crate) use self::section::tests;
 pub use self::section::{Section, time_span};

@@ -1,9 +1,9 @@
 //! One blob, whatever it is: drives the matcher over it in bounded memory, and makes of each hit a
 //! place with its line and a context that may be shown.
 
-mod follower;
 mod container;
 mod examiner;
+mod follower;
 mod held;
 mod inside;
 mod limits;
@@ -16,8 +16,8 @@ mod tests;
 
 use std::io::{self, Read};
 
-pub use self::follower::Follower;
 pub use self::examiner::Examiner;
+pub use self::follower::Follower;
 pub use self::inside::UnreadMember;
 pub use self::limits::{DEEPEST, Limits, MEMORY, Unpacking};
 pub(crate) use self::packed::{HEAD, is_packed};
