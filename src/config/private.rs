@@ -15,7 +15,10 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
     ("network", "choose a proxy, or whom to trust"),
     ("openai", "choose where keys are sent"),
     ("stores", "choose where a new key is written"),
-    ("consumers", "choose what is restarted, and by which program"),
+    (
+        "consumers",
+        "choose what is restarted, and by which program",
+    ),
     ("audit", "choose where the trail goes"),
     ("policy", "choose what is deleted, and when"),
     (

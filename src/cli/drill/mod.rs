@@ -79,7 +79,11 @@ impl Drill {
         let mut out = context.stdout();
         let directory = tempfile::tempdir().context("can't make a temporary directory")?;
         let set = Stageset::found(self.seed, &stop)?;
-        writeln!(out, "1. An organisation on {}, for this drill alone", set.sandbox.url())?;
+        writeln!(
+            out,
+            "1. An organisation on {}, for this drill alone",
+            set.sandbox.url()
+        )?;
 
         let (project, key) = set.victim()?;
         let env = plant(directory.path(), &key)?;
@@ -95,11 +99,25 @@ impl Drill {
         let Some(finding) = found.iter().find(|one| one.secret == key) else {
             bail!("the scan did not find the key that was planted");
         };
-        writeln!(out, "3. Found: {} in {}", finding.secret.mask(), finding.location.place.masked())?;
+        writeln!(
+            out,
+            "3. Found: {} in {}",
+            finding.secret.mask(),
+            finding.location.place.masked()
+        )?;
 
         let id = set.verify(finding, &mut out)?;
         let store: Arc<dyn Store> = set.store(directory.path())?;
-        let failed = self.rotate(&set, &load, &project, &id, key, &store, directory.path(), &mut out)?;
+        let failed = self.rotate(
+            &set,
+            &load,
+            &project,
+            &id,
+            key,
+            &store,
+            directory.path(),
+            &mut out,
+        )?;
 
         let tally = load.tally();
         writeln!(
@@ -107,7 +125,8 @@ impl Drill {
             "7. {} requests served, {} failed{}; {:.1} s from the leak to the proof",
             tally.served,
             tally.failed,
-            load.first_failure().map_or_else(String::new, |why| format!(" (first: {why})")),
+            load.first_failure()
+                .map_or_else(String::new, |why| format!(" (first: {why})")),
             begun.elapsed().as_secs_f64()
         )?;
         if let Some(halt) = failed {
@@ -183,7 +202,11 @@ impl Drill {
         let api = Api::new(&set.admin);
         let prepared = prepare(&wish, &api, &stores, &rollouts)
             .map_err(|wrong| anyhow::anyhow!("the plan can't be made: {}", wrong.join("; ")))?;
-        writeln!(out, "5. The plan has {} steps; it is carried out under load:", prepared.steps.len())?;
+        writeln!(
+            out,
+            "5. The plan has {} steps; it is carried out under load:",
+            prepared.steps.len()
+        )?;
         let trail = Trail::new(directory.join("trail.jsonl"), Who::default());
         let redact = |text: &[u8]| set.matcher.redact(text);
         let show = |text: &str| set.matcher.redact(text.as_bytes());
@@ -286,7 +309,11 @@ impl Stageset {
         found.context("this organisation has no service account with a key: take another seed")
     }
 
-    fn scan(&self, directory: &Path, stop: &std::sync::atomic::AtomicBool) -> anyhow::Result<Vec<Finding>> {
+    fn scan(
+        &self,
+        directory: &Path,
+        stop: &std::sync::atomic::AtomicBool,
+    ) -> anyhow::Result<Vec<Finding>> {
         let settings = Settings::default();
         let scan = Scan::new(&self.matcher, &settings, &Silent, stop);
         scan.paths([directory.join("repository")].iter());
@@ -320,8 +347,16 @@ impl Stageset {
             typed: None,
         };
         let checks = verify::check(&[organisation], &[subject], &settings);
-        let check = checks.keys.get(&finding.fingerprint).context("nothing was checked")?;
-        writeln!(out, "4. {}; whose it is: {}", check.verdict.explain(), check.identity.as_str())?;
+        let check = checks
+            .keys
+            .get(&finding.fingerprint)
+            .context("nothing was checked")?;
+        writeln!(
+            out,
+            "4. {}; whose it is: {}",
+            check.verdict.explain(),
+            check.identity.as_str()
+        )?;
         match &check.identity {
             Match::Confirmed(confirmed) => Ok(confirmed.record().id.to_string()),
             other => bail!("the key's record is not confirmed, but {}", other.as_str()),

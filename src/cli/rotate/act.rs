@@ -102,7 +102,9 @@ pub(super) fn drive(
     };
     let exit = match outcome {
         Ok(run) => {
-            show::ended(&mut context.stderr(), run.plan(), run.memory(), |text| setup.show(text))?;
+            show::ended(&mut context.stderr(), run.plan(), run.memory(), |text| {
+                setup.show(text)
+            })?;
             match run.memory().aborting.is_some() && run.memory().refused.is_some() {
                 true => Exit::Human,
                 false => Exit::Nothing,
@@ -111,13 +113,24 @@ pub(super) fn drive(
         Err(Stopped { mut run, halt }) => {
             let id = run.plan().id.clone();
             if run.is_failed_rollout(&halt) {
-                writeln!(context.stderr(), "skewer: {}; rolling back", setup.show(&halt.to_string()))?;
-                run.abort(&halt.to_string())
-                    .with_context(|| format!("can't roll rotation {id} back; `skewer rotate abort {id}` tries again"))?;
-                show::ended(&mut context.stderr(), run.plan(), run.memory(), |text| setup.show(text))?;
+                writeln!(
+                    context.stderr(),
+                    "skewer: {}; rolling back",
+                    setup.show(&halt.to_string())
+                )?;
+                run.abort(&halt.to_string()).with_context(|| {
+                    format!("can't roll rotation {id} back; `skewer rotate abort {id}` tries again")
+                })?;
+                show::ended(&mut context.stderr(), run.plan(), run.memory(), |text| {
+                    setup.show(text)
+                })?;
                 return Ok(Exit::Human);
             }
-            writeln!(context.stderr(), "skewer: rotation {id} stands still: {}", setup.show(&halt.to_string()))?;
+            writeln!(
+                context.stderr(),
+                "skewer: rotation {id} stands still: {}",
+                setup.show(&halt.to_string())
+            )?;
             writeln!(
                 context.stderr(),
                 "        `skewer rotate resume {id}` goes on, `skewer rotate abort {id}` undoes it"
@@ -131,7 +144,11 @@ pub(super) fn drive(
         }
     };
     if let Some(error) = trouble.into_inner() {
-        writeln!(context.stderr(), "skewer: the audit trail has a gap: {}", setup.show(&error))?;
+        writeln!(
+            context.stderr(),
+            "skewer: the audit trail has a gap: {}",
+            setup.show(&error)
+        )?;
     }
     Ok(exit)
 }

@@ -137,7 +137,11 @@ impl List {
         let journal = journal(&self.setup, &self.settings)?;
         let mut out = context.stdout();
         for id in journal.ids()? {
-            let Summary { plan, begun, entries } = journal.read(&id)?;
+            let Summary {
+                plan,
+                begun,
+                entries,
+            } = journal.read(&id)?;
             let memory = Memory::of(&entries);
             writeln!(
                 out,
@@ -191,7 +195,12 @@ impl Abort {
             setup,
             handed: None,
         };
-        drive(applying, context, act::Begin::Resume(self.one.id), Ending::Undone(self.why))
+        drive(
+            applying,
+            context,
+            act::Begin::Resume(self.one.id),
+            Ending::Undone(self.why),
+        )
     }
 }
 
@@ -228,8 +237,10 @@ impl Due {
         }
         let whole = matches!(inventory.listing, crate::verdict::Listing::Complete);
         if !whole {
-            return Err(anyhow::anyhow!("the listing is not whole: keys may be missing above"))
-                .hint("`skewer keys list --fresh` says why");
+            return Err(anyhow::anyhow!(
+                "the listing is not whole: keys may be missing above"
+            ))
+            .hint("`skewer keys list --fresh` says why");
         }
         Ok(match due.is_empty() {
             true => Exit::Nothing,

@@ -45,7 +45,12 @@ pub(in crate::cli) struct Start {
     #[arg(long, value_name = "NAME")]
     consumer: Vec<String>,
     /// The new key's rights, where nobody knows the old one's.
-    #[arg(long, value_name = "SCOPE", value_delimiter = ',', conflicts_with = "accept_all_scopes")]
+    #[arg(
+        long,
+        value_name = "SCOPE",
+        value_delimiter = ',',
+        conflicts_with = "accept_all_scopes"
+    )]
     scopes: Vec<String>,
     /// The new key may do everything.
     #[arg(long)]
@@ -129,7 +134,9 @@ pub(super) fn rows(inventory: &Inventory) -> Vec<Row> {
 fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Result<Exit> {
     let loaded = agreement.settings.load()?;
     let stop = context.interruptible();
-    let setup = agreement.setup.open(&loaded, context, &stop, agreement.apply)?;
+    let setup = agreement
+        .setup
+        .open(&loaded, context, &stop, agreement.apply)?;
     let inventory = setup.inventory();
     let found = inventory.rows().find_map(|listed| match listed {
         Listed::Project(project, key) if key.id == draft.key => Some((project, key)),
@@ -177,7 +184,10 @@ fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Resul
     };
     show::plan(&mut context.stdout(), &prepared, |text| setup.show(text))?;
     if !agreement.apply {
-        writeln!(context.stdout(), "\nNothing was changed. --apply carries this out.")?;
+        writeln!(
+            context.stdout(),
+            "\nNothing was changed. --apply carries this out."
+        )?;
         return Ok(Exit::Nothing);
     }
     if !agreement.yes && !agreed(&draft.key, context)? {
@@ -188,7 +198,12 @@ fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Resul
         handed: handed(draft.handed)?,
         setup,
     };
-    drive(applying, context, Begin::New(Box::new(prepared.plan)), Ending::Closed)
+    drive(
+        applying,
+        context,
+        Begin::New(Box::new(prepared.plan)),
+        Ending::Closed,
+    )
 }
 
 fn not_found(inventory: &Inventory, key: &str) -> String {
@@ -210,13 +225,21 @@ fn consumers(
 ) -> anyhow::Result<Vec<Consumer>> {
     if draft.strategy == Strategy::RevokeOnly {
         if let Some(place) = holders.first() {
-            return Err(anyhow::anyhow!("{place} hands this key out: its consumers would fail"))
-                .hint(format!("`skewer rotate start {}` gives them another first", draft.key));
+            return Err(anyhow::anyhow!(
+                "{place} hands this key out: its consumers would fail"
+            ))
+            .hint(format!(
+                "`skewer rotate start {}` gives them another first",
+                draft.key
+            ));
         }
         return Ok(Vec::new());
     }
     if draft.consumers.is_empty() {
-        let of = setup.consumers.iter().filter(|one| holders.contains(&one.place));
+        let of = setup
+            .consumers
+            .iter()
+            .filter(|one| holders.contains(&one.place));
         let doubtful: Vec<&str> = setup
             .consumers
             .iter()
@@ -239,7 +262,10 @@ fn consumers(
         .filter(|one| named.contains(&one.name))
         .cloned()
         .collect();
-    if let Some(unknown) = named.iter().find(|name| !known.iter().any(|one| one.name == ***name)) {
+    if let Some(unknown) = named
+        .iter()
+        .find(|name| !known.iter().any(|one| one.name == ***name))
+    {
         bail!("no consumer {unknown} in your configuration");
     }
     let forgotten = setup
@@ -247,8 +273,12 @@ fn consumers(
         .iter()
         .find(|one| holders.contains(&one.place) && !named.contains(&one.name));
     if let Some(forgotten) = forgotten {
-        return Err(anyhow::anyhow!("{} reads this key from {}, and was not named", forgotten.name, forgotten.place))
-            .hint(format!("add --consumer {}", forgotten.name));
+        return Err(anyhow::anyhow!(
+            "{} reads this key from {}, and was not named",
+            forgotten.name,
+            forgotten.place
+        ))
+        .hint(format!("add --consumer {}", forgotten.name));
     }
     Ok(known)
 }

@@ -8,11 +8,11 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context as _, bail};
 
 use crate::audit::{Trail, Who};
+use crate::cli::Context;
 use crate::cli::asking::{self, System};
 use crate::cli::error::Hint;
 use crate::cli::settings::Loaded;
 use crate::cli::verifying::AskFlags;
-use crate::cli::Context;
 use crate::config::{Outer, Policy, Surroundings};
 use crate::matcher::Matcher;
 use crate::rollout::{self, Stage};
@@ -60,7 +60,11 @@ fn variable(name: &str) -> Option<String> {
 
 /// `$XDG_STATE_HOME/skewer`, or what stands for it.
 fn state_directory() -> anyhow::Result<PathBuf> {
-    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let absolute = |name: &str| {
+        variable(name)
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+    };
     let home = || absolute("HOME").map(|home| home.join(".local/state"));
     let base = absolute("XDG_STATE_HOME").or_else(home);
     base.or_else(|| absolute("LOCALAPPDATA"))
@@ -82,8 +86,10 @@ impl SetupFlags {
     fn is_durable(&self, policy: &Policy) -> anyhow::Result<()> {
         let named = self.journal.is_some() || policy.journal.is_some();
         match variable("CI").is_some() && !named {
-            true => Err(anyhow::anyhow!("in CI, --apply needs a journal that outlives the job"))
-                .hint("name one with --journal FILE, on a volume or in a cache that the next job gets"),
+            true => Err(anyhow::anyhow!(
+                "in CI, --apply needs a journal that outlives the job"
+            ))
+            .hint("name one with --journal FILE, on a volume or in a cache that the next job gets"),
             false => Ok(()),
         }
     }
@@ -147,7 +153,10 @@ impl SetupFlags {
             Some(name.trim().to_owned())
         });
         Who {
-            actor: masked(&first(&["GITLAB_USER_LOGIN", "GITHUB_ACTOR", "USER", "USERNAME"]).unwrap_or_default()),
+            actor: masked(
+                &first(&["GITLAB_USER_LOGIN", "GITHUB_ACTOR", "USER", "USERNAME"])
+                    .unwrap_or_default(),
+            ),
             host: masked(&host.unwrap_or_default()),
             job: first(&["CI_JOB_URL", "GITHUB_RUN_ID", "BUILD_URL"]).map(|text| masked(&text)),
             ticket: self.ticket.as_deref().map(masked),

@@ -19,7 +19,10 @@ pub(super) fn moment(at: i64) -> String {
 
 /// Where a rotation stands, in a word or two.
 pub(super) fn standing(plan: &Plan, memory: &Memory) -> &'static str {
-    let rolled = plan.consumers.iter().all(|one| memory.rolled.contains(&one.name));
+    let rolled = plan
+        .consumers
+        .iter()
+        .all(|one| memory.rolled.contains(&one.name));
     match () {
         () if memory.closed && memory.aborting.is_some() => "undone",
         () if memory.closed => "done",
@@ -66,7 +69,11 @@ pub(super) fn plan(
         Strategy::Immediate => "Immediate rotation",
         Strategy::RevokeOnly => "Revocation",
     };
-    writeln!(out, "{title} {} of {} ({})", plan.id, plan.key.id, plan.key.masked)?;
+    writeln!(
+        out,
+        "{title} {} of {} ({})",
+        plan.id, plan.key.id, plan.key.masked
+    )?;
     writeln!(out, "  name     {}", show(&plan.key.name))?;
     writeln!(out, "  project  {}", plan.project)?;
     writeln!(
@@ -79,7 +86,11 @@ pub(super) fn plan(
     )?;
     for consumer in &plan.consumers {
         let stage = if consumer.canary { "canary" } else { "rest" };
-        writeln!(out, "  used by  {} ({stage}), from {}", consumer.name, consumer.place)?;
+        writeln!(
+            out,
+            "  used by  {} ({stage}), from {}",
+            consumer.name, consumer.place
+        )?;
     }
     writeln!(out, "\nWhat will be done:")?;
     for (number, step) in prepared.steps.iter().enumerate() {
@@ -140,7 +151,11 @@ pub(super) fn ended(
         (None, Strategy::RevokeOnly) => writeln!(out, "Key {} is deleted.", plan.key.id),
         (None, _) => {
             let b = memory.key_b().map_or("?", |made| made.key.as_str());
-            writeln!(out, "Rotation {} is done: {} took the place of {}.", plan.id, b, plan.key.id)
+            writeln!(
+                out,
+                "Rotation {} is done: {} took the place of {}.",
+                plan.id, b, plan.key.id
+            )
         }
     }?;
     memory
@@ -159,7 +174,13 @@ pub(super) fn status(out: &mut dyn Write, summary: &Summary, memory: &Memory) ->
     let matcher = Matcher::new(&Rules::built_in(), None);
     let show = |text: &str| matcher.redact(text.as_bytes());
     writeln!(out, "Rotation {}: {}", plan.id, standing(plan, memory))?;
-    writeln!(out, "  key A  {} ({}), {}", plan.key.id, plan.key.masked, show(&plan.key.name))?;
+    writeln!(
+        out,
+        "  key A  {} ({}), {}",
+        plan.key.id,
+        plan.key.masked,
+        show(&plan.key.name)
+    )?;
     match memory.key_b() {
         Some(made) => writeln!(out, "  key B  {} ({})", made.key, show(&plan.name))?,
         None => writeln!(out, "  key B  none")?,
