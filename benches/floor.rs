@@ -142,6 +142,7 @@ fn main() {
         let history = History {
             matcher: &matcher,
             suppress: &suppress,
+            memory: None,
             threads,
             progress: &progress,
             stop: &stop,

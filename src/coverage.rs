@@ -22,7 +22,8 @@ impl Tally {
         self.bytes += bytes;
     }
 
-    fn merge(&mut self, other: Self) {
+    /// Adds another tally to this one.
+    pub fn merge(&mut self, other: Self) {
         self.items += other.items;
         self.bytes += other.bytes;
     }
@@ -94,6 +95,8 @@ pub const KEPT_FAILURES: usize = 1000;
 pub struct Coverage {
     /// Read to the end.
     pub read: Tally,
+    /// What of that was read in an earlier run, and has not changed since.
+    pub remembered: Tally,
     /// Left out by policy.
     pub excluded: BTreeMap<Excluded, Tally>,
     /// Known to be missing here (a shallow or partial clone), by what it is.
@@ -138,6 +141,7 @@ impl Coverage {
     /// Adds another account to this one.
     pub fn merge(&mut self, other: Self) {
         self.read.merge(other.read);
+        self.remembered.merge(other.remembered);
         for (why, tally) in other.excluded {
             self.excluded.entry(why).or_default().merge(tally);
         }

@@ -2,6 +2,7 @@
 //! environment; `ARCHITECTURE.md` shows its rooms and which way imports point.
 
 pub mod account;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod coverage;

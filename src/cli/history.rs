@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::Hint;
+use super::remembering::CacheFlags;
 use super::reporting::ReportFlags;
 use super::settings::SettingFlags;
 use super::{Context, Exit};
@@ -34,6 +35,8 @@ pub(super) struct History {
     #[arg(long)]
     require_complete: bool,
     #[command(flatten)]
+    cache: CacheFlags,
+    #[command(flatten)]
     report: ReportFlags,
     #[command(flatten)]
     settings: SettingFlags,
@@ -42,7 +45,9 @@ pub(super) struct History {
 impl History {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let loaded = self.settings.load()?;
-        let matcher = Matcher::new(&loaded.rules()?, None);
+        let rules = loaded.rules()?;
+        let matcher = Matcher::new(&rules, None);
+        let memory = self.cache.memory(context, &rules);
         let settings = loaded.for_scan(&matcher)?;
         let stop = context.interruptible();
         let environment = GitEnvironment::from_lookup(|name| std::env::var_os(name));
@@ -64,6 +69,7 @@ impl History {
             let run = history::History {
                 matcher: &matcher,
                 suppress: &settings.suppress,
+                memory: memory.as_ref(),
                 threads: rayon::current_num_threads(),
                 progress: &progress,
                 stop: &stop,

@@ -39,7 +39,6 @@ pub(super) struct Story {
     /// Refs from which a commit that holds it can be reached: what a rewrite would have to touch.
     pub(super) reached_from: Vec<Vec<u8>>,
     pub(super) reached_from_count: u64,
-    pub(super) in_head: bool,
     pub(super) kept: BTreeSet<Kept>,
 }
 
@@ -75,7 +74,6 @@ impl Tracer<'_> {
         self.commits(&graph, &holds, &mut sets, &mut stories);
         for (key, story) in stories.iter_mut().enumerate() {
             self.paths(key as u32, &graph, &holds, &sets, story);
-            self.elsewhere(&keys[key], story);
         }
         (stories, graph.absent)
     }
@@ -183,7 +181,6 @@ impl Tracer<'_> {
                 }
                 for &key in sets.keys(tip) {
                     let story = &mut stories[key as usize];
-                    story.in_head |= name == b"HEAD";
                     story.held_by_count += 1;
                     if story.held_by.len() < NAMED {
                         story.held_by.push(name.to_vec());
@@ -304,15 +301,18 @@ impl Tracer<'_> {
         }
     }
 
-    /// Where else a key is that no name leads to.
-    fn elsewhere(&self, objects: &Holders, story: &mut Story) {
-        let named = |id: &ObjectId| memchr::memmem::find(self.index, id.as_bytes()).is_some();
-        if objects.iter().any(|(id, _)| named(id)) {
-            story.kept.insert(Kept::Index);
-        }
-        if story.kept.is_empty() {
-            story.kept.insert(Kept::Nothing);
-        }
+    /// For each key, whether the index names one of its objects: they may be there and nowhere else.
+    pub(super) fn in_index(&self, keys: &[Holders]) -> Vec<bool> {
+        let wanted = Wanted::new(keys.iter().flatten().map(|(id, _)| *id).collect());
+        let mut named = vec![false; wanted.ids().len()];
+        wanted.search(self.index, |_, id| named[id as usize] = true);
+        let is_named = |id: &ObjectId| {
+            let at = wanted.ids().binary_search(id);
+            at.is_ok_and(|at| named[at])
+        };
+        keys.iter()
+            .map(|objects| objects.iter().any(|(id, _)| is_named(id)))
+            .collect()
     }
 }
 

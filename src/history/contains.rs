@@ -101,7 +101,7 @@ impl Wanted {
     }
 
     /// Wanted ids anywhere in `bytes`.
-    fn search(&self, bytes: &[u8], mut found: impl FnMut(usize, u32)) {
+    pub(super) fn search(&self, bytes: &[u8], mut found: impl FnMut(usize, u32)) {
         for at in 0..(bytes.len() + 1).saturating_sub(self.length) {
             if let Some(id) = self.find(&bytes[at..]) {
                 found(at, id);

@@ -318,6 +318,8 @@ impl<'a> Summary<'a> {
 #[derive(Serialize)]
 pub(super) struct CoverageView<'a> {
     read: TallyView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remembered: Option<TallyView>,
     excluded: BTreeMap<&'static str, TallyView>,
     absent: &'a BTreeMap<&'static str, u64>,
     failed: u64,
@@ -359,6 +361,7 @@ impl<'a> CoverageView<'a> {
         };
         Self {
             read: coverage.read.into(),
+            remembered: (coverage.remembered.items > 0).then(|| coverage.remembered.into()),
             excluded: coverage.excluded.iter().map(excluded).collect(),
             absent: &coverage.absent,
             failed: coverage.failed,
