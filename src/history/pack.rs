@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::prelude::*;
-
 use super::damage::Damage;
 use super::idx::Index;
 use super::inflate::measure;
@@ -48,7 +46,7 @@ pub(super) struct Pack {
     vouched: AtomicBool,
 }
 
-/// All entries of a pack. Sorting them takes a tenth of a second for a million.
+/// All entries of a pack, made when somebody asks for one by its number.
 struct Table {
     /// Where each entry begins, and at the end where the last one ends.
     starts: Vec<u64>,
@@ -91,8 +89,7 @@ impl Pack {
     }
 
     /// All entries. Without a usable index they are found by inflating one after another, and have
-    /// no ids. Not to be asked for the first time inside of rayon's threads: one of them might wait
-    /// for itself.
+    /// no ids.
     fn table(&self) -> &Table {
         self.table.get_or_init(|| {
             let listed = self.index.as_ref().ok().map(|index| self.listed(index));
@@ -109,14 +106,12 @@ impl Pack {
     /// The entries that an index lists; `None` if they can't be those of this pack.
     fn listed(&self, index: &Index) -> Option<Table> {
         let end = self.end() as u64;
-        let mut order = (0..index.len())
-            .into_par_iter()
-            .map(|position| {
-                let offset = index.offset(position).filter(|o| (12..end).contains(o));
-                Some((offset?, position as u32))
-            })
-            .collect::<Option<Vec<(u64, u32)>>>()?;
-        order.par_sort_unstable();
+        let mut order = Vec::with_capacity(index.len());
+        for position in 0..index.len() {
+            let offset = index.offset(position).filter(|o| (12..end).contains(o));
+            order.push((offset?, position as u32));
+        }
+        sort(&mut order, end);
         if order.windows(2).any(|pair| pair[0].0 == pair[1].0)
             || order.first().is_some_and(|first| first.0 != 12)
         {
@@ -325,5 +320,29 @@ impl Pack {
             size,
             data: at,
         })
+    }
+}
+
+/// Sorts pairs by their first numbers, which are below `end`: digit by digit, which takes a tenth
+/// of the time that comparing does.
+fn sort(pairs: &mut Vec<(u64, u32)>, end: u64) {
+    const DIGIT: u32 = 11;
+    let digit = |pair: &(u64, u32), shift: u32| (pair.0 >> shift) as usize & ((1 << DIGIT) - 1);
+    let mut sorted = vec![(0, 0); pairs.len()];
+    for shift in (0..u64::BITS - end.leading_zeros()).step_by(DIGIT as usize) {
+        let mut places = [0; 1 << DIGIT];
+        pairs
+            .iter()
+            .for_each(|pair| places[digit(pair, shift)] += 1);
+        let mut before = 0;
+        for place in &mut places {
+            before += std::mem::replace(place, before);
+        }
+        for pair in pairs.iter() {
+            let place = &mut places[digit(pair, shift)];
+            sorted[*place] = *pair;
+            *place += 1;
+        }
+        std::mem::swap(pairs, &mut sorted);
     }
 }

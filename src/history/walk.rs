@@ -325,14 +325,11 @@ impl<V: Visit> Worker<'_, V> {
             let delta = self.parsed.view();
             let version = Version { delta, base: &base };
             let marks = self.visit.delta(&mut self.local, entry, kind, version);
-            let children = self.forest.children(entry).len();
-            if children == 0 {
+            if self.forest.children(entry).is_empty() {
                 return Ok(None);
             }
-            Ok(Some((
-                Arc::new(Node::delta(base, delta, children, marks)),
-                kind,
-            )))
+            let node = Node::delta(&base, delta, marks)?;
+            Ok(Some((Arc::new(node), kind)))
         });
         self.descend(entry, node);
     }
