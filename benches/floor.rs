@@ -143,6 +143,7 @@ fn main() {
             matcher: &matcher,
             suppress: &suppress,
             memory: None,
+            purge: false,
             threads,
             progress: &progress,
             stop: &stop,

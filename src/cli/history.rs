@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::Hint;
+use super::purge::PurgeFlags;
 use super::remembering::CacheFlags;
 use super::reporting::ReportFlags;
 use super::settings::SettingFlags;
@@ -34,6 +35,8 @@ pub(super) struct History {
     /// Fail if a shallow or partial clone lacks objects.
     #[arg(long)]
     require_complete: bool,
+    #[command(flatten)]
+    purge: PurgeFlags,
     #[command(flatten)]
     cache: CacheFlags,
     #[command(flatten)]
@@ -63,6 +66,7 @@ impl History {
             .iter()
             .map(open)
             .collect::<Result<Vec<_>, _>>()?;
+        self.purge.prepare(&repositories)?;
         let mut outcome = Outcome::default();
         for repository in &repositories {
             let progress = Progress::default();
@@ -70,6 +74,7 @@ impl History {
                 matcher: &matcher,
                 suppress: &settings.suppress,
                 memory: memory.as_ref(),
+                purge: self.purge.wanted(),
                 threads: rayon::current_num_threads(),
                 progress: &progress,
                 stop: &stop,
@@ -78,6 +83,9 @@ impl History {
             let found = watched(context, &progress, || run.search(&layout));
             outcome.findings.extend(found.findings);
             outcome.coverage.merge(found.coverage);
+            if let Some(purge) = &found.purge {
+                self.purge.write(context, purge)?;
+            }
         }
         outcome
             .findings

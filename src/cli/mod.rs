@@ -11,6 +11,7 @@ mod exit;
 mod history;
 mod hook;
 mod man;
+mod purge;
 mod remembering;
 mod reporting;
 mod rules;

@@ -26,6 +26,7 @@ fn run(layout: &Layout, memory: Option<&Memory>, stop: bool) -> Outcome {
         matcher: Matcher::shared(),
         suppress: &Suppressor::default(),
         memory,
+        purge: false,
         threads: 2,
         progress: &progress,
         stop: &stop,

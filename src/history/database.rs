@@ -13,14 +13,16 @@ use super::keys::{Keys, Source, Stale};
 use super::memory::{Memory, SearchedPack, Whole, by_key, recall};
 use super::objects::{Objects, Packed};
 use super::pack::Pack;
+use super::purge::{Holders, Purge};
 use super::search::Search;
 use super::walk::walk;
 use super::{History, Layout, Outcome, loose, memory, refs};
 use crate::coverage::{Coverage, Excluded, Tally};
 use crate::examine::{self, Buffers, Seen};
+use crate::finding::Place;
 use crate::matcher::Hit;
 use crate::repo::ObjectId;
-use crate::secret::Masked;
+use crate::secret::{Fingerprint, Masked};
 
 /// A database while it is read.
 pub(super) struct Database<'a> {
@@ -34,6 +36,8 @@ pub(super) struct Database<'a> {
     searched: Vec<(usize, SearchedPack)>,
     /// The loose objects that were searched whole, and what was seen in them.
     loose: Option<(Vec<loose::Found>, memory::Seen)>,
+    /// Which objects hold which keys, if somebody asks.
+    holders: Holders,
 }
 
 /// A loose object: its id, and which directory has it.
@@ -65,6 +69,7 @@ impl<'a> Database<'a> {
             coverage,
             searched: Vec::new(),
             loose: None,
+            holders: Holders::new(),
         }
     }
 
@@ -84,8 +89,10 @@ impl<'a> Database<'a> {
             let ids: Vec<ObjectId> = files.iter().map(|file| file.0).collect();
             Some((memory, memory.state(&self.objects, &ids, &refs, &index)?))
         });
+        // For a purge all objects that hold a key have to be known, not just the one to be shown.
         let known = state
             .as_ref()
+            .filter(|_| !self.history.purge)
             .and_then(|(memory, state)| memory.whole(self.layout, state));
         let whole = match known {
             Some(whole) => {
@@ -97,13 +104,24 @@ impl<'a> Database<'a> {
         };
         let mut outcome = Outcome {
             findings: self.history.told(&refs.told),
-            coverage: Coverage::default(),
+            ..Outcome::default()
         };
         let mut again = true;
         for told in &whole.told {
             let (finding, read_again) = told.finding(self.history, &self.objects)?;
             outcome.findings.push(finding);
             again &= read_again;
+        }
+        if self.history.purge {
+            let Self {
+                history, objects, ..
+            } = &self;
+            // What somebody answered for may stay.
+            let somewhere = Place::Stream(String::new());
+            let counts =
+                |key: &Fingerprint| history.suppress.judge(&somewhere, *key, None).is_none();
+            let purge = Purge::collect(history.matcher, objects, &refs, &self.holders, counts);
+            outcome.purge = Some(purge);
         }
         if let (Some(memory), true) = (self.memory, again) {
             if let Some((whole, seen)) = &self.loose {
@@ -160,6 +178,9 @@ impl<'a> Database<'a> {
             threads: self.history.threads,
             stop: self.history.stop,
         };
+        if self.history.purge {
+            self.holders = self.keys.holders();
+        }
         let packed = self.coverage.excluded.get(&Excluded::Packed);
         Whole {
             read: self.coverage.read,

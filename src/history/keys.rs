@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::attribution::{NAMED, Story, Tracer};
 use super::objects::{Objects, Packed};
+use super::purge::Holders;
 use super::{History, tree};
 use crate::examine;
 use crate::finding::{CommitInfo, Context, Counted, Finding, InHistory, Kept, Place, ShownPath};
@@ -69,6 +70,19 @@ impl Keys {
         let first = key.seen.entry(source).or_insert(at);
         *first = at.min(*first);
         key
+    }
+
+    /// Which objects hold which keys.
+    pub(super) fn holders(&self) -> Holders {
+        let mut holders = Holders::new();
+        for (key, about) in &self.0 {
+            for source in about.seen.keys() {
+                if let Source::Object(id) = source {
+                    holders.entry(*id).or_default().insert(*key);
+                }
+            }
+        }
+        holders
     }
 
     /// Traces all keys to where they came from.

@@ -31,6 +31,7 @@ mod memory;
 mod objects;
 mod pack;
 mod places;
+mod purge;
 #[cfg(test)]
 mod real;
 mod refs;
@@ -45,6 +46,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use self::memory::Memory;
+pub use self::purge::Purge;
 use crate::coverage::{Coverage, Excluded};
 use crate::examine::{self, Buffers, Seen};
 use crate::finding::{Finding, Location, Place, ShownPath, Status};
@@ -114,6 +116,8 @@ pub struct History<'a> {
     pub suppress: &'a Suppressor,
     /// What earlier audits remember of packs and loose objects.
     pub memory: Option<&'a Memory>,
+    /// Whether to find out what taking the keys out of the history would take.
+    pub purge: bool,
     /// How many threads walk a pack.
     pub threads: usize,
     /// How far it has come.
@@ -129,6 +133,8 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// What was read and what was not.
     pub coverage: Coverage,
+    /// What would have to be changed in the repository itself; of submodules nothing is said.
+    pub purge: Option<Purge>,
 }
 
 impl History<'_> {
@@ -144,6 +150,7 @@ impl History<'_> {
             let found = database::search(self, &layout);
             outcome.findings.extend(found.findings);
             outcome.coverage.merge(found.coverage);
+            outcome.purge = outcome.purge.or(found.purge);
             self.files(&places.files, &mut outcome);
             todo.extend(places.nested.into_iter().map(|git_dir| Layout {
                 objects: git_dir.join("objects"),

@@ -208,6 +208,7 @@ fn run(layout: &Layout, matcher: &Matcher) -> Outcome {
         matcher,
         suppress: &suppress,
         memory: None,
+        purge: false,
         threads: 2,
         progress: &progress,
         stop: &stop,
