@@ -192,10 +192,9 @@ impl Objects {
             if u64::from(delta.length) > LARGEST {
                 return Err(Damage::TooLarge(delta.length.into()));
             }
-            let base = Node::whole(&bytes, ())?;
-            let mut next = Vec::with_capacity(delta.length as usize);
-            Version { delta, base: &base }.fetch(0..delta.length, &mut next);
-            bytes = next;
+            let base = Node::whole(bytes, ())?;
+            bytes = Vec::with_capacity(delta.length as usize);
+            Version { delta, base: &base }.fetch(0..delta.length, &mut bytes);
         }
         Ok((kind, bytes))
     }

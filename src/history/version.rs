@@ -20,7 +20,7 @@ const LARGEST_REBUILT: u32 = 512 << 20;
 
 /// A version that others are deltas against, with what was found in it.
 pub(super) struct Node<M> {
-    bytes: Arc<[u8]>,
+    bytes: Arc<Vec<u8>>,
     rope: Option<Rope>,
     pub(super) marks: M,
     length: u32,
@@ -95,7 +95,7 @@ impl Rope {
 
 impl<M> Node<M> {
     /// A version whose bytes are at hand.
-    pub(super) fn whole(bytes: &[u8], marks: M) -> Result<Self, Damage> {
+    pub(super) fn whole(bytes: Vec<u8>, marks: M) -> Result<Self, Damage> {
         let length =
             u32::try_from(bytes.len()).map_err(|_| Damage::TooLarge(bytes.len() as u64))?;
         Ok(Self {
@@ -125,7 +125,7 @@ impl<M> Node<M> {
         }
         let mut bytes = Vec::with_capacity(length as usize);
         Version { delta, base }.fetch(0..length, &mut bytes);
-        Self::whole(&bytes, marks)
+        Self::whole(bytes, marks)
     }
 
     /// The rope of a version that is a delta against this one, unless its price is above `most`.

@@ -231,7 +231,7 @@ impl<V: Visit> Worker<'_, V> {
                 .ok_or(Damage::Base(*id))
                 .and_then(|(kind, bytes)| {
                     let marks = self.visit.borrowed(&mut self.local, kind, &bytes);
-                    Ok((Arc::new(Node::whole(&bytes, marks)?), kind))
+                    Ok((Arc::new(Node::whole(bytes, marks)?), kind))
                 });
             match node {
                 Ok((base, kind)) => self.delta(entry, base, kind),
@@ -312,7 +312,7 @@ impl<V: Visit> Worker<'_, V> {
             if self.forest.children(entry).is_empty() {
                 return Ok(None);
             }
-            Ok(Some((Arc::new(Node::whole(bytes, marks)?), kind)))
+            Ok(Some((Arc::new(Node::whole(bytes.to_vec(), marks)?), kind)))
         });
         self.descend(entry, node);
     }
