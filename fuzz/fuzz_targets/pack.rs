@@ -59,9 +59,9 @@ pub(crate) fn check(data: &[u8]) {
     if how & 4 != 0 {
         whole.truncate(whole.len().saturating_sub(cut.into()));
     }
-    if how & 8 != 0 {
-        // More than there are.
-        whole[8] = cut;
+    if let (true, Some(count)) = (how & 8 != 0, whole.get_mut(8)) {
+        // Far more than there are.
+        *count = cut;
     }
     repository.write("objects/pack/pack-x.pack", &whole);
     let outcome = repository.audit();

@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 
-use super::contains::{Wanted, holders};
-use super::forest::Forest;
+use super::contains::{Trees, Wanted};
 use super::graph::Graph;
 use super::loose::Found;
 use super::objects::Objects;
@@ -90,18 +89,13 @@ impl Tracer<'_> {
         if changed.is_empty() {
             return;
         }
-        let forests: Vec<Forest> = self
-            .objects
-            .packs
-            .iter()
-            .map(|pack| Forest::plant(pack, Some(&[Kind::Tree])))
-            .collect();
+        let mut packs: Vec<Trees<'_>> = self.objects.packs.iter().map(Trees::new).collect();
         let outside = |id: &ObjectId| self.objects.read(id).ok().flatten();
         while !changed.is_empty() && !self.stop.load(std::sync::atomic::Ordering::Relaxed) {
             let wanted = Wanted::new(std::mem::take(&mut changed));
             let mut holding: Vec<(ObjectId, u32)> = Vec::new();
-            for (pack, forest) in self.objects.packs.iter().zip(&forests) {
-                let found = holders(pack, forest, &wanted, &outside, self.threads, self.stop);
+            for (pack, trees) in self.objects.packs.iter().zip(&mut packs) {
+                let found = trees.holders(&wanted, &outside, self.threads, self.stop);
                 holding.extend(
                     found
                         .into_iter()
