@@ -1,10 +1,11 @@
 //! Replays what the fuzzers found (`fuzz/regressions/TARGET/`), so that it stays mended, and a few
 //! inputs that are worth keeping. Written by `cargo +nightly fuzz run TARGET` as artifacts.
 #![allow(unexpected_cfgs)] // the targets ask whether cargo-fuzz builds them
+#![allow(clippy::duplicate_mod)] // and each has what they share as a module of its own
 
 use std::path::Path;
 
-// Each target has what they share as a module of its own, and none uses all of it.
+// None uses all of what they share.
 #[allow(dead_code)]
 #[path = "../fuzz/fuzz_targets/delta.rs"]
 mod delta;

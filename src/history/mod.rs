@@ -10,6 +10,8 @@
 #[cfg(test)]
 mod again;
 mod attribution;
+#[cfg(test)]
+mod bad;
 mod border;
 mod contains;
 mod damage;
