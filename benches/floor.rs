@@ -148,11 +148,13 @@ fn main() {
         );
         let (wall, used) = (Instant::now(), cpu());
         let (progress, stop) = (Progress::default(), AtomicBool::new(false));
+        let unpacking = skewer::examine::Unpacking::default();
         let history = History {
             matcher: &matcher,
             suppress: &suppress,
             memory: None,
             purge: false,
+            unpacking: &unpacking,
             threads,
             progress: &progress,
             stop: &stop,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use skewer::examine::Unpacking;
 use skewer::history::{History, Layout, Outcome, Progress};
 use skewer::matcher::Matcher;
 use skewer::rules::Rules;
@@ -44,6 +45,7 @@ impl Scratch {
         let history = History {
             matcher: &MATCHER,
             suppress: &Suppressor::default(),
+            unpacking: &Unpacking::default(),
             memory: None,
             purge: true,
             threads: 1,

@@ -22,7 +22,7 @@ impl Tally {
         self.bytes += bytes;
     }
 
-    /// Adds another tally to this one.
+    /// Adds another one.
     pub fn merge(&mut self, other: Self) {
         self.items += other.items;
         self.bytes += other.bytes;
@@ -36,8 +36,8 @@ pub enum Excluded {
     Ignored,
     /// Inside a repository's object database: `skewer history` reads those.
     GitObjects,
-    /// A compressed archive or file: its bytes are searched as they are, what is packed in it is
-    /// not.
+    /// A compressed archive of a format that nobody here unpacks: its bytes are searched as they
+    /// are.
     Packed,
     /// A symbolic link: its target is read where it lies, if it lies in the scanned tree.
     SymbolicLink,
@@ -47,6 +47,8 @@ pub enum Excluded {
     Glob,
     /// A submodule: its commit is not part of this change.
     Submodule,
+    /// A layer of an image that was read before in this run.
+    SeenBefore,
 }
 
 impl Excluded {
@@ -60,6 +62,7 @@ impl Excluded {
             Self::SpecialFile => "special_file",
             Self::Glob => "glob",
             Self::Submodule => "submodule",
+            Self::SeenBefore => "seen_before",
         }
     }
 
@@ -73,6 +76,83 @@ impl Excluded {
             Self::SpecialFile => "devices, sockets or pipes",
             Self::Glob => "excluded by your globs",
             Self::Submodule => "submodule commits (scan the submodule itself)",
+            Self::SeenBefore => "image layers that were read before in this run",
+        }
+    }
+}
+
+/// What a limit bounds. Each is a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Limit {
+    /// How many containers may lie in each other.
+    Depth,
+    /// How large one member may be, unpacked.
+    MemberSize,
+    /// How much one file may hold, unpacked.
+    UnpackedSize,
+    /// How many times its own size a file may hold, unpacked.
+    Ratio,
+    /// How many members one file may have.
+    Members,
+    /// How long one file may take.
+    Seconds,
+    /// How much memory windows and held members may take.
+    Memory,
+}
+
+/// Why a member of a container was not read, or not to its end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unread {
+    /// It can be read with a password only.
+    Encrypted,
+    /// It is stored in a way that no reader here knows; the text says which.
+    Unsupported(String),
+    /// Its bytes contradict its format; the text says how.
+    Damaged(String),
+    /// It is larger than a setting allows.
+    Over(Limit),
+}
+
+impl Limit {
+    /// The setting that gives it.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Depth => "max-depth",
+            Self::MemberSize => "max-member-size",
+            Self::UnpackedSize => "max-unpacked-size",
+            Self::Ratio => "max-ratio",
+            Self::Members => "max-members",
+            Self::Seconds => "max-seconds",
+            Self::Memory => "max-memory",
+        }
+    }
+}
+
+impl Unread {
+    /// Stable word for machine-readable reports.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Encrypted => "encrypted",
+            Self::Unsupported(_) => "unsupported",
+            Self::Damaged(_) => "damaged",
+            Self::Over(Limit::Depth) => "depth",
+            Self::Over(Limit::MemberSize) => "member_size",
+            Self::Over(Limit::UnpackedSize) => "unpacked_size",
+            Self::Over(Limit::Ratio) => "ratio",
+            Self::Over(Limit::Members) => "members",
+            Self::Over(Limit::Seconds) => "seconds",
+            Self::Over(Limit::Memory) => "memory",
+        }
+    }
+}
+
+impl std::fmt::Display for Unread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Encrypted => f.write_str("it is encrypted"),
+            Self::Unsupported(what) => write!(f, "it can't be unpacked: {what}"),
+            Self::Damaged(how) => write!(f, "it is damaged: {how}"),
+            Self::Over(limit) => write!(f, "it is over the limit (--{})", limit.setting()),
         }
     }
 }
@@ -84,6 +164,8 @@ pub struct Failure {
     pub what: Masked,
     /// Why, in words.
     pub why: String,
+    /// The stable word for it, if this is a member of a container ([`Unread::as_str`]).
+    pub reason: Option<&'static str>,
 }
 
 /// Failures beyond this many are counted, not kept: a tree of a million unreadable files must
@@ -97,6 +179,10 @@ pub struct Coverage {
     pub read: Tally,
     /// What of that was read in an earlier run, and has not changed since.
     pub remembered: Tally,
+    /// Members of archives and other containers that were met, and bytes that were unpacked.
+    pub members: Tally,
+    /// Those among the failures that are members, by reason ([`Unread::as_str`]).
+    pub unread: BTreeMap<&'static str, u64>,
     /// Left out by policy.
     pub excluded: BTreeMap<Excluded, Tally>,
     /// Known to be missing here (a shallow or partial clone), by what it is.
@@ -117,6 +203,13 @@ impl Coverage {
         self.excluded.entry(why).or_default().add(bytes);
     }
 
+    /// Counts several things left out by policy.
+    pub fn exclude_all(&mut self, why: Excluded, all: Tally) {
+        if all != Tally::default() {
+            self.excluded.entry(why).or_default().merge(all);
+        }
+    }
+
     /// Counts something that could not be read.
     pub fn fail(&mut self, what: Masked, why: impl Into<String>) {
         self.failed += 1;
@@ -124,6 +217,20 @@ impl Coverage {
             self.failures.push(Failure {
                 what,
                 why: why.into(),
+                reason: None,
+            });
+        }
+    }
+
+    /// Counts a member of a container that could not be read, or not to its end.
+    pub fn fail_member(&mut self, what: Masked, why: &Unread) {
+        self.failed += 1;
+        *self.unread.entry(why.as_str()).or_default() += 1;
+        if self.failures.len() < KEPT_FAILURES {
+            self.failures.push(Failure {
+                what,
+                why: why.to_string(),
+                reason: Some(why.as_str()),
             });
         }
     }
@@ -138,10 +245,19 @@ impl Coverage {
         self.failed == 0 && !self.interrupted
     }
 
+    /// The same, but members of containers don't matter.
+    pub fn is_complete_outside(&self) -> bool {
+        self.failed == self.unread.values().sum::<u64>() && !self.interrupted
+    }
+
     /// Adds another account to this one.
     pub fn merge(&mut self, other: Self) {
         self.read.merge(other.read);
         self.remembered.merge(other.remembered);
+        self.members.merge(other.members);
+        for (why, count) in other.unread {
+            *self.unread.entry(why).or_default() += count;
+        }
         for (why, tally) in other.excluded {
             self.excluded.entry(why).or_default().merge(tally);
         }

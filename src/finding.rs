@@ -254,11 +254,53 @@ impl fmt::Display for InHistory {
     }
 }
 
+/// One step into an archive or another container.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Member {
+    /// What is stepped into, in a word: `file`, `layer`, `comment`, `gzip`.
+    pub kind: &'static str,
+    /// Its name, masked; empty if it has none.
+    pub name: Masked,
+    /// Whether it is all that a compressed file holds: people take both for one thing.
+    pub is_content: bool,
+}
+
+impl Member {
+    /// The kind of members with a path.
+    pub const FILE: &'static str = "file";
+    /// The kind of a step to what stands in a member's name.
+    pub const NAME: &'static str = "name";
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.kind, self.name.as_bytes()) {
+            (Self::FILE, _) => self.name.fmt(f),
+            (kind, b"") => f.write_str(kind),
+            (kind, _) => write!(f, "{kind} {}", self.name),
+        }
+    }
+}
+
+/// The way into a container, for people: ` → layer 3 → app/lib.jar`. Nothing, if it leads nowhere.
+#[derive(Clone, Copy)]
+pub struct Way<'a>(pub &'a [Member]);
+
+impl fmt::Display for Way<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.0.iter().filter(|member| !member.is_content);
+        shown.try_for_each(|member| write!(f, " → {member}"))
+    }
+}
+
 /// Where a key is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
     /// The outermost bytes.
     pub place: Place,
+    /// The way in, outermost first, if the key is in a member of a container; offset, line and
+    /// column are then places in the innermost one.
+    pub members: Vec<Member>,
     /// Byte offset of the key (or of its encoded form) in the place.
     pub offset: u64,
     /// Length in bytes there; longer than the key if it is encoded.
@@ -271,9 +313,26 @@ pub struct Location {
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place {
-            Place::FileName(_) => write!(f, "{}", self.place),
-            _ => write!(f, "{}:{}:{}", self.place, self.line, self.column),
+        let way = Way(&self.members);
+        match self.has_lines() {
+            false => write!(f, "{}{way}", self.place),
+            true => write!(f, "{}{way}:{}:{}", self.place, self.line, self.column),
+        }
+    }
+}
+
+impl Location {
+    /// Whether line and column say something: a name has neither.
+    pub fn has_lines(&self) -> bool {
+        let in_name = self.members.last().is_some_and(|m| m.kind == Member::NAME);
+        !in_name && !matches!(self.place, Place::FileName(_))
+    }
+
+    /// Place and way, for people.
+    pub fn named(&self) -> Masked {
+        match self.members.is_empty() {
+            true => self.place.masked(),
+            false => Masked::vouched(format!("{}{}", self.place.masked(), Way(&self.members))),
         }
     }
 }

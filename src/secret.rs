@@ -106,6 +106,13 @@ impl serde::Serialize for Fingerprint {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Fingerprint {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// What [`Fingerprint::from_str`] says of a text that is none.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not a fingerprint: expected 32 hexadecimal digits, as reports print them")]

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+#[path = "../fuzz/fuzz_targets/containers.rs"]
+mod containers;
 // None uses all of what they share.
 #[allow(dead_code)]
 #[path = "../fuzz/fuzz_targets/delta.rs"]
@@ -34,6 +36,7 @@ type Target = (&'static str, fn(&[u8]));
 
 /// A new target is one line here, one above, one file and one `[[bin]]` in `fuzz/`.
 const TARGETS: &[Target] = &[
+    ("containers", containers::check),
     ("delta", delta::check),
     ("index", index::check),
     ("loose", loose::check),

@@ -33,6 +33,10 @@ impl Context {
         }
     }
 
+    pub(super) fn stdout(&self) -> io::StdoutLock<'static> {
+        io::stdout().lock()
+    }
+
     pub(super) fn stderr(&self) -> io::StderrLock<'static> {
         io::stderr().lock()
     }

@@ -8,12 +8,16 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: nothing was found, and everything was read.
     Nothing,
-    /// 1: keys were found, whatever else happened.
+    /// 1: keys were found (or those that `--fail-on` names), whatever else happened.
     Found,
     /// 2: wrong use, or it could not run.
     CannotRun,
-    /// 3: nothing was found, but something could not be read or a limit was reached.
+    /// 3: nothing was found, but something could not be read, or a verification is not complete.
     Incomplete,
+    /// 4: a rotation stands still, and can be resumed.
+    Paused,
+    /// 5: a rotation stands still, or was undone: a person has to decide.
+    Human,
     /// 130: stopped by Ctrl-C before the end.
     Interrupted,
     /// 141: whoever read the output went away.
@@ -28,7 +32,8 @@ Exit status:
   0    nothing found, everything read
   1    keys found (always wins)
   2    wrong use, or it could not run
-  3    nothing found, but something could not be read or a limit was reached
+  3    nothing found, but something could not be read, or --verify could not find all out
+  4    a rotation stands still and can be resumed    5  a person has to decide about it
   130  interrupted    141  the reader of the output went away";
 
 impl Exit {
@@ -39,6 +44,8 @@ impl Exit {
             Self::Found => 1,
             Self::CannotRun => 2,
             Self::Incomplete => 3,
+            Self::Paused => 4,
+            Self::Human => 5,
             Self::Interrupted => 130,
             Self::Pipe => 141,
             Self::Kept(code) => code,

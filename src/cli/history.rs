@@ -13,6 +13,7 @@ use super::purge::PurgeFlags;
 use super::remembering::CacheFlags;
 use super::reporting::ReportFlags;
 use super::settings::SettingFlags;
+use super::verifying::VerifyFlags;
 use super::{Context, Exit};
 use crate::history::{self, Layout, Progress};
 use crate::matcher::Matcher;
@@ -40,6 +41,8 @@ pub(super) struct History {
     #[command(flatten)]
     cache: CacheFlags,
     #[command(flatten)]
+    verify: VerifyFlags,
+    #[command(flatten)]
     report: ReportFlags,
     #[command(flatten)]
     settings: SettingFlags,
@@ -50,11 +53,14 @@ impl History {
         let loaded = self.settings.load()?;
         let rules = loaded.rules()?;
         let matcher = Matcher::new(&rules, None);
-        let memory = self.cache.memory(context, &rules);
+        let memory = self
+            .cache
+            .memory(context, &rules, &loaded.unpacking().limits);
+        let verifying = self.verify.prepare(&loaded)?;
         let settings = loaded.for_scan(&matcher)?;
         let stop = context.interruptible();
         let environment = GitEnvironment::from_lookup(|name| std::env::var_os(name));
-        let reporting = self.report.open(context, &stop, false)?;
+        let mut reporting = self.report.open(context, &stop, false)?;
         // All of them are opened first: a mistake in the last name should not cost a long search.
         let open = |path: &PathBuf| {
             Repository::discover(path, &environment)
@@ -75,6 +81,7 @@ impl History {
                 suppress: &settings.suppress,
                 memory: memory.as_ref(),
                 purge: self.purge.wanted(),
+                unpacking: &settings.unpacking,
                 threads: rayon::current_num_threads(),
                 progress: &progress,
                 stop: &stop,
@@ -100,6 +107,9 @@ impl History {
             }
         }
         let ends = settings.suppress.loose_ends(false);
+        if let Some(verifying) = verifying {
+            reporting.verified(verifying.run(&outcome.findings, context, &stop)?);
+        }
         let target = self
             .repositories
             .iter()

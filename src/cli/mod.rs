@@ -2,22 +2,36 @@
 //! that reads the environment, the clock and the home directory.
 
 mod allow;
+mod asking;
+mod audit;
 mod baseline;
 mod completions;
 mod config;
 mod context;
+mod drill;
 mod error;
 mod exit;
 mod history;
 mod hook;
+#[cfg(unix)]
+mod image;
+mod input;
+mod keys;
 mod man;
+mod places;
 mod purge;
+mod redact;
 mod remembering;
 mod reporting;
+mod reread;
+mod rotate;
 mod rules;
+mod sandbox;
 mod scan;
 mod settings;
 mod staged;
+mod verify;
+mod verifying;
 
 use clap::{ColorChoice, Parser, Subcommand};
 
@@ -44,12 +58,23 @@ enum Command {
     Scan(scan::Scan),
     History(history::History),
     Staged(staged::Staged),
+    Redact(redact::Redact),
+    Places(places::Places),
     #[command(subcommand)]
     Hook(hook::Hook),
+    Verify(verify::Verify),
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    #[command(subcommand)]
+    Rotate(rotate::Rotate),
+    Revoke(rotate::Revoke),
+    Drill(drill::Drill),
     Allow(allow::Allow),
+    Audit(audit::Audit),
     Baseline(baseline::BaselineCommand),
     Config(config::Config),
     Rules(rules::Rules),
+    Sandbox(sandbox::SandboxCommand),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -60,11 +85,20 @@ impl Command {
             Self::Scan(command) => command.run(context),
             Self::History(command) => command.run(context),
             Self::Staged(command) => command.run(context),
+            Self::Redact(command) => command.run(context),
+            Self::Places(command) => command.run(context),
             Self::Hook(command) => command.run(context),
+            Self::Verify(command) => command.run(context),
+            Self::Keys(command) => command.run(context),
+            Self::Rotate(command) => command.run(context),
+            Self::Drill(command) => command.run(context),
+            Self::Revoke(command) => command.run(context),
             Self::Allow(command) => command.run(context),
+            Self::Audit(command) => command.run(context),
             Self::Baseline(command) => command.run(context),
             Self::Config(command) => command.run(context),
             Self::Rules(command) => command.run(context),
+            Self::Sandbox(command) => command.run(context),
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),
         }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::Context;
 use crate::cache::Cache;
+use crate::examine::Limits;
 use crate::history::Memory;
 use crate::rules::Rules;
 
@@ -36,10 +37,15 @@ fn directory() -> Option<PathBuf> {
 impl CacheFlags {
     /// What earlier audits remember. An audit that can't remember anything only takes longer: it
     /// says so, and goes on.
-    pub(super) fn memory(&self, context: &Context, rules: &Rules) -> Option<Memory> {
+    pub(super) fn memory(
+        &self,
+        context: &Context,
+        rules: &Rules,
+        limits: &Limits,
+    ) -> Option<Memory> {
         let directory = directory().filter(|_| !self.no_cache)?;
         match Cache::open(&directory, LIMIT, SystemTime::now()) {
-            Ok(cache) => Some(Memory::new(cache, rules)),
+            Ok(cache) => Some(Memory::new(cache, rules, limits)),
             Err(error) => {
                 if !context.quiet {
                     // Nowhere to say it: then it stays unsaid.

@@ -14,12 +14,14 @@ use tempfile::NamedTempFile;
 
 use super::error::Hint;
 use super::settings::Loaded;
+use super::verifying::Verified;
 use super::{Context, Exit};
 use crate::account::Suppressions;
 use crate::finding::Finding;
 use crate::report::{self, FORMATS, Format, Mode, Options, Report, Run};
 use crate::scan::{Observer, Outcome, Progress};
 use crate::secret::Masked;
+use crate::verdict::Checks;
 
 /// To be flattened into every command that reports findings.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,6 +57,8 @@ pub(super) struct Reporting<'a> {
     stop: &'a AtomicBool,
     out: Mutex<Out>,
     streams: bool,
+    /// What is known of the keys, if anybody asked.
+    verified: Option<Verified>,
 }
 
 struct Out {
@@ -200,11 +204,17 @@ impl ReportFlags {
                 broken: None,
             }),
             streams,
+            verified: None,
         })
     }
 }
 
 impl Reporting<'_> {
+    /// Takes over what was found out about the keys.
+    pub(super) fn verified(&mut self, verified: Verified) {
+        self.verified = Some(verified);
+    }
+
     /// Runs `work` with its progress on the terminal, if somebody looks at one.
     pub(super) fn with_progress<T>(&self, progress: &Progress, work: impl FnOnce() -> T) -> T {
         let shown = !self.context.quiet && !self.streams && io::stderr().is_terminal();
@@ -241,11 +251,21 @@ impl Reporting<'_> {
             .out
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
+        let checks = self.verified.as_ref().map(|verified| &verified.checks);
+        let fails = |finding: &Finding| {
+            let verified = self.verified.as_ref();
+            let spared = verified.is_some_and(|verified| {
+                let verdict = verified.checks.verdict(&finding.fingerprint);
+                !verified.fail_on.fails(verdict)
+            });
+            finding.counts() && !spared
+        };
         let counts = findings.iter().any(Finding::counts);
+        let complete = coverage.is_complete() && checks.is_none_or(Checks::is_complete);
         let exit = match (
-            counts,
+            findings.iter().any(fails),
             coverage.interrupted && broken.is_none(),
-            coverage.is_complete(),
+            complete,
         ) {
             (true, ..) => Exit::Found,
             (false, true, _) => Exit::Interrupted,
@@ -267,6 +287,7 @@ impl Reporting<'_> {
                 findings,
                 coverage,
                 suppressions,
+                checks,
                 target,
                 commit: None,
                 version: env!("CARGO_PKG_VERSION"),

@@ -105,7 +105,7 @@ fn origin(rule: &Rule) -> String {
     }
 }
 
-fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max();
     let widths: Vec<usize> = (0..N).map(|at| width(at).unwrap_or(0)).collect();
     let line = |row: &[String; N]| {

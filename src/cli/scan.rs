@@ -1,15 +1,19 @@
 //! `skewer scan`: files, directories and streams.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::error::Hint;
+use super::input::standard_input;
+use super::places;
 use super::reporting::ReportFlags;
 use super::settings::SettingFlags;
+use super::verifying::VerifyFlags;
 use super::{Context, Exit};
 use crate::matcher::Matcher;
 use crate::repo::path_from_bytes;
@@ -24,14 +28,31 @@ Examples:
   skewer scan --no-ignore dist app.log   what git ignores, too
   kubectl logs -f deploy/api | skewer scan -
   git ls-files -z | skewer scan --files-from -
+  skewer scan --verify --probe .         whose the keys are, and whether they live
+  skewer scan --follow app.log worker.log  findings as lines are written, until Ctrl-C
+  skewer scan --places                   where keys settle on this machine
+  skewer scan --places agents shell-history
+  skewer scan --image registry.example.com/app:1.2
   skewer scan --format sarif --output skewer.sarif .")]
 pub(super) struct Scan {
     /// Files and directories; `-` is standard input.
-    #[arg(value_name = "PATH", required_unless_present = "files_from")]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "places", "image"])]
     paths: Vec<PathBuf>,
     /// Scan the files named in FILE (`-`: standard input), each name ended by a NUL.
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
+    /// Go on reading what is added to the files, until Ctrl-C. They may be truncated or replaced.
+    #[arg(long, conflicts_with = "files_from")]
+    follow: bool,
+    /// Scan where keys settle on this machine: all places that `skewer places` lists, or those of
+    /// these names or groups. What git ignores there is read, too.
+    #[arg(long, value_name = "NAME", num_args = 0.., value_delimiter = ',', conflicts_with_all = ["paths", "files_from", "follow"])]
+    places: Option<Vec<String>>,
+    #[command(flatten)]
+    verify: VerifyFlags,
+    /// Scan an image of the local docker or podman. May be given again.
+    #[arg(long, value_name = "NAME")]
+    image: Vec<String>,
     #[command(flatten)]
     report: ReportFlags,
     #[command(flatten)]
@@ -41,21 +62,38 @@ pub(super) struct Scan {
 /// How many names of a list are handled at once: a list may be longer than memory.
 const NAMES: usize = 4096;
 
+/// How often a file that is followed is looked at.
+const LOOKS_AGAIN: Duration = Duration::from_millis(200);
+
 impl Scan {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let loaded = self.settings.load()?;
+        let verifying = self.verify.prepare(&loaded)?;
         let matcher = Matcher::new(&loaded.rules()?, None);
-        let settings = loaded.for_scan(&matcher)?;
+        let mut settings = loaded.for_scan(&matcher)?;
+        let places = self.places.as_deref().map(places::named).transpose()?;
+        settings.no_ignore |= places.is_some();
         let stop = context.interruptible();
         let is_stream = |path: &PathBuf| path == Path::new("-");
         let live = self.paths.iter().any(is_stream);
         all_there(self.paths.iter().filter(|path| !is_stream(path)))?;
-        let reporting = self.report.open(context, &stop, live)?;
+        self.can_follow()?;
+        let mut reporting = self.report.open(context, &stop, live || self.follow)?;
         let run = Run::new(&matcher, &settings, &reporting, &stop);
         reporting.with_progress(&run.progress, || {
-            run.paths(self.paths.iter().filter(|path| !is_stream(path)));
+            match self.follow {
+                true => run.follow(&self.paths, &|| std::thread::sleep(LOOKS_AGAIN)),
+                false => run.paths(self.paths.iter().filter(|path| !is_stream(path))),
+            }
+            if let Some(places) = &places {
+                places::with_bases(|bases| run.places(places, bases))?;
+            }
             if live {
                 run.stream("(standard input)", standard_input(&stop));
+            }
+            for name in &self.image {
+                let shown = format!("image {}", matcher.redact(name.as_bytes()));
+                run.stream(&shown, image(name, &stop)?);
             }
             match &self.files_from {
                 Some(list) => files_from(&run, list, &stop),
@@ -65,21 +103,57 @@ impl Scan {
         let outcome = run.into_outcome();
         let whole = outcome.coverage.is_complete() && loaded.is_whole(&self.paths);
         let ends = settings.suppress.loose_ends(whole);
+        if let Some(verifying) = verifying {
+            reporting.verified(verifying.run(&outcome.findings, context, &stop)?);
+        }
         reporting.finish(&outcome, &ends, &self.target(&matcher), &loaded)
+    }
+
+    fn can_follow(&self) -> anyhow::Result<()> {
+        let is_file = |path: &&PathBuf| path.is_file();
+        match self.paths.iter().find(|path| !is_file(path)) {
+            Some(other) if self.follow => Err(anyhow::anyhow!("can't follow {}", other.display()))
+                .hint("--follow takes files; what comes on standard input is followed anyway"),
+            _ => Ok(()),
+        }
     }
 
     /// What was scanned, in the user's words.
     fn target(&self, matcher: &Matcher) -> Masked {
+        if let Some(names) = &self.places {
+            let names = ["places", &names.join(" ")].join(" ");
+            return matcher.redact(names.trim_end().as_bytes());
+        }
         let named = self
             .paths
             .iter()
             .map(|path| path.as_os_str().as_encoded_bytes());
+        let images = self.image.iter().map(|name| name.as_bytes());
         let listed = self
             .files_from
             .iter()
             .map(|path| path.as_os_str().as_encoded_bytes());
-        matcher.redact(&named.chain(listed).collect::<Vec<_>>().join(&b' '))
+        matcher.redact(
+            &named
+                .chain(images)
+                .chain(listed)
+                .collect::<Vec<_>>()
+                .join(&b' '),
+        )
     }
+}
+
+#[cfg(unix)]
+fn image<'a>(name: &str, stop: &'a AtomicBool) -> anyhow::Result<impl Read + 'a> {
+    super::image::open(name, &|variable| std::env::var(variable).ok(), stop)
+}
+
+#[cfg(not(unix))]
+fn image(name: &str, _stop: &AtomicBool) -> anyhow::Result<io::Empty> {
+    Err(anyhow::anyhow!(
+        "can't read the image {name} from a daemon on this system"
+    ))
+    .hint("save it, and scan the file: `docker save -o image.tar NAME`, `skewer scan image.tar`")
 }
 
 /// What is named and isn't there is a mistake: better to hear of it before a long scan.
@@ -124,45 +198,5 @@ fn files_from(run: &Run<'_>, list: &Path, stop: &AtomicBool) -> anyhow::Result<(
             return Ok(());
         }
         run.paths(names.iter());
-    }
-}
-
-/// Standard input, through as large a pipe as the system grants: at 64 KiB, two programs spend
-/// their time waking each other. It ends when the run is to stop, even if nothing comes.
-fn standard_input(stop: &AtomicBool) -> impl Read + '_ {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::pipe::fcntl_setpipe_size(io::stdin(), 1 << 20);
-    Waiting {
-        stop,
-        input: io::stdin().lock(),
-    }
-}
-
-struct Waiting<'a> {
-    stop: &'a AtomicBool,
-    input: io::StdinLock<'static>,
-}
-
-impl Read for Waiting<'_> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        #[cfg(unix)]
-        loop {
-            use rustix::event::{PollFd, PollFlags, Timespec, poll};
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(0);
-            }
-            let mut fds = [PollFd::new(&self.input, PollFlags::IN)];
-            let often = Timespec {
-                tv_sec: 0,
-                tv_nsec: 100_000_000,
-            };
-            match poll(&mut fds, Some(&often)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                // What is wrong with it, reading will tell.
-                _ => break,
-            }
-        }
-        let _ = self.stop;
-        self.input.read(to)
     }
 }

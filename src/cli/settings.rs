@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
@@ -9,12 +11,16 @@ use jiff::civil::Date;
 
 use super::Exit;
 use super::error::Hint;
-use crate::config::{self, File, Globs, OnIncomplete, Origin, Settings, Sources, TABLE, USER_FILE};
+use crate::config::{
+    self, File, Globs, OnIncomplete, Origin, Outer, Private, Settings, Sources, TABLE, USER_FILE,
+};
+use crate::examine::{Limits, Unpacking};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, Repository};
 use crate::rules::Rules;
 use crate::scan;
 use crate::suppress::{Baseline, Markers, Suppressor};
+use crate::unpack::Budget;
 
 /// To be flattened into every command that scans.
 #[derive(Debug, Default, clap::Args)]
@@ -129,6 +135,7 @@ impl Base {
                     name: format!("{}:{}", self.name, path.display()),
                     base: directory.to_owned(),
                     text,
+                    trusted: false,
                 };
                 return Ok((directory.to_owned(), Some(file)));
             }
@@ -145,9 +152,22 @@ pub(super) struct Loaded {
     /// The project's directory: the baseline is about all of it.
     root: PathBuf,
     base: Option<Base>,
+    /// The files that may say more than settings of a scan, the stronger one last.
+    trusted: Vec<File>,
 }
 
 impl SettingFlags {
+    /// As if these files of rules were named, and nothing else: for commands that heed no other
+    /// setting.
+    pub(super) fn with_rules(files: &[PathBuf]) -> Self {
+        let files = files.iter().map(|file| file.clone().into_os_string());
+        let given = (files.len() > 0).then(|| ("rules", files.collect()));
+        Self {
+            given: Given(given.into_iter().collect()),
+            ..Self::default()
+        }
+    }
+
     /// Puts all sources together. The project's configuration is looked for from the working
     /// directory upward, wherever the scan's target is: a target has no say in how it is scanned.
     pub(super) fn load(&self) -> anyhow::Result<Loaded> {
@@ -164,7 +184,8 @@ impl SettingFlags {
         };
         let project = match (&self.config, self.no_config) {
             (_, true) => None,
-            (Some(path), _) => Some(config::read(&here.join(path))?),
+            // Whoever starts the program names it, so it is the user's own word.
+            (Some(path), _) => Some(trusted(&here.join(path))?),
             (None, _) => nearest,
         };
         let user = match self.no_config {
@@ -181,11 +202,13 @@ impl SettingFlags {
             environment,
             flags: self.given.0.clone(),
         })?;
+        let trusted = user.into_iter().chain(project).filter(|file| file.trusted);
         Ok(Loaded {
             settings,
             here,
             root,
             base,
+            trusted: trusted.collect(),
         })
     }
 }
@@ -205,12 +228,38 @@ fn user_directory() -> Option<PathBuf> {
 /// The user's own configuration.
 fn user_file() -> anyhow::Result<Option<File>> {
     match user_directory().map(|directory| directory.join(USER_FILE)) {
-        Some(path) if path.try_exists()? => Ok(Some(config::read(&path)?)),
+        Some(path) if path.try_exists()? => Ok(Some(trusted(&path)?)),
         _ => Ok(None),
     }
 }
 
+fn trusted(path: &Path) -> anyhow::Result<File> {
+    Ok(File {
+        trusted: true,
+        ..config::read(path)?
+    })
+}
+
 impl Loaded {
+    /// What only the user's own files may say. A file that is named on the command line stands in
+    /// the place of the other.
+    pub(super) fn private(&self) -> anyhow::Result<Private> {
+        let file = self.trusted.last();
+        Ok(file.map(Private::parse).transpose()?.unwrap_or_default())
+    }
+
+    /// What rotations need of the user's own file.
+    pub(super) fn outer(&self) -> anyhow::Result<Outer> {
+        let none = || File {
+            name: USER_FILE.to_owned(),
+            base: PathBuf::new(),
+            text: String::new(),
+            trusted: true,
+        };
+        let file = self.trusted.last().cloned().unwrap_or_else(none);
+        Ok(Outer::read(file)?)
+    }
+
     /// The built-in rules and those of the settings.
     pub(super) fn rules(&self) -> anyhow::Result<Rules> {
         let mut files = Vec::new();
@@ -240,8 +289,28 @@ impl Loaded {
             exclude: Globs::new(&self.settings.exclude, &self.here),
             accept: Globs::new(&self.settings.accept, &self.here),
             suppress: self.suppressor(matcher)?,
+            unpacking: self.unpacking(),
             global_excludes: user_directory().map(|directory| directory.join("git/ignore")),
         })
+    }
+
+    /// How containers are unpacked.
+    pub(super) fn unpacking(&self) -> Unpacking {
+        let settings = &self.settings;
+        let start = Instant::now();
+        Unpacking {
+            limits: Limits {
+                depth: settings.max_depth.value,
+                member_size: settings.max_member_size.value.0,
+                unpacked_size: settings.max_unpacked_size.value.0,
+                ratio: settings.max_ratio.value,
+                members: settings.max_members.value,
+                time: Duration::from_secs(settings.max_seconds.value),
+            },
+            budget: Budget::new(settings.max_memory.value.0),
+            clock: Arc::new(move || start.elapsed()),
+            seen: Arc::default(),
+        }
     }
 
     /// Whether these paths are the whole project, or more: only then can an entry of the baseline

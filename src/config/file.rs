@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::value::{Origin, Raw};
-use super::{ConfigError, table};
+use super::{ConfigError, private, table};
 
 /// The name of a project's configuration.
 pub const FILE_NAME: &str = "skewer.toml";
@@ -72,6 +72,9 @@ pub struct File {
     pub base: PathBuf,
     /// The text.
     pub text: String,
+    /// Whether it is the user's own word, and not a file that came with a repository: only then it
+    /// may say what [`Private`](super::Private) holds.
+    pub trusted: bool,
 }
 
 /// Where the program was started.
@@ -121,7 +124,7 @@ fn unreadable(path: &Path, error: std::io::Error) -> ConfigError {
     }
 }
 
-/// Reads a configuration.
+/// Reads a configuration. Nobody vouches for it yet: see [`File::trusted`].
 ///
 /// # Errors
 /// It can't be read, or is larger than any configuration.
@@ -140,6 +143,7 @@ pub fn read(path: &Path) -> Result<File, ConfigError> {
         name: path.display().to_string(),
         base: path.parent().unwrap_or(path).to_owned(),
         text,
+        trusted: false,
     })
 }
 
@@ -171,6 +175,15 @@ pub(super) fn parse(file: &File) -> Result<Vec<Given>, ConfigError> {
     for (name, value) in table.get_ref() {
         let at = line(name.span().start);
         let name = name.get_ref().to_string();
+        if let Some((_, deed)) = private::SECTIONS
+            .iter()
+            .find(|(section, _)| *section == name)
+        {
+            if file.trusted {
+                continue;
+            }
+            return Err(invalid(at, explain_private(&name, deed)));
+        }
         if table::described(&name).is_none() {
             return Err(invalid(at, explain_unknown(&name)));
         }
@@ -195,6 +208,12 @@ fn raw(value: &Spanned<DeValue<'_>>, line: &impl Fn(usize) -> u64) -> Raw {
         }
         other => Raw::Other(other.type_str()),
     }
+}
+
+fn explain_private(name: &str, deed: &str) -> String {
+    format!(
+        "`{name}` would {deed}; whoever can change a repository could change this file, so it belongs into your own configuration ($XDG_CONFIG_HOME/{USER_FILE}), or into one that you name with --config"
+    )
 }
 
 fn explain_unknown(name: &str) -> String {

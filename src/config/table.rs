@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::ConfigError;
 use super::file::{self, File};
-use super::value::{Glob, Many, OnIncomplete, One, Origin, Raw, Setting, Site};
+use super::value::{Glob, Many, OnIncomplete, One, Origin, Raw, Setting, Site, Size};
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $field:ident: $kind:ident<$value:ty> $(= $default:expr)?;)+) => {
@@ -60,6 +60,20 @@ settings! {
     on_incomplete: One<OnIncomplete> = OnIncomplete::Fail;
     /// How many threads read; 0 is one for each core.
     threads: One<u16> = 0;
+    /// How many archives and other containers may lie in each other (64 at most); 0 unpacks nothing.
+    max_depth: One<u64> = 16;
+    /// How large one member of an archive may be, unpacked.
+    max_member_size: One<Size> = Size(4 << 30);
+    /// How much one file may hold, unpacked.
+    max_unpacked_size: One<Size> = Size(16 << 30);
+    /// How many times its own size a file may hold, unpacked (64 MiB are always read).
+    max_ratio: One<u64> = 1000;
+    /// How many members one file may have.
+    max_members: One<u64> = 1_000_000;
+    /// How many seconds one file may take to be unpacked.
+    max_seconds: One<u64> = 300;
+    /// How much memory windows of decompressors and members that are held whole may take.
+    max_memory: One<Size> = Size(256 << 20);
 }
 
 /// A setting, for people, for the command line and for documentation.
@@ -114,7 +128,7 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
 }
 
 /// How many letters have to change to make one of the other.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);

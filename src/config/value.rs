@@ -123,6 +123,72 @@ impl Value for u16 {
     }
 }
 
+impl Value for u64 {
+    const FORM: &'static str = "a whole number";
+    const NAME: &'static str = "N";
+
+    fn read(raw: &Raw, _: &Path) -> Result<Option<Self>, String> {
+        Ok(match raw {
+            Raw::Integer(value) => Self::try_from(*value).ok(),
+            Raw::Text(text) => text.to_str().and_then(|text| text.parse().ok()),
+            _ => None,
+        })
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+/// Units, the largest first.
+const UNITS: &[(&str, u64)] = &[
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+impl Value for Size {
+    const FORM: &'static str = "a size, such as \"64MiB\" or \"2GB\"";
+    const NAME: &'static str = "SIZE";
+
+    fn read(raw: &Raw, base: &Path) -> Result<Option<Self>, String> {
+        let Raw::Text(text) = raw else {
+            return Ok(u64::read(raw, base)?.map(Self));
+        };
+        let Some(text) = text.to_str() else {
+            return Ok(None);
+        };
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+        let unit = text[digits.len()..].trim();
+        let of_unit = |(name, _): &&(&str, u64)| unit.eq_ignore_ascii_case(name);
+        let unit = match unit {
+            "" => Some(1),
+            _ => UNITS.iter().find(of_unit).map(|(_, bytes)| *bytes),
+        };
+        let number: Option<u64> = digits.parse().ok();
+        Ok(number
+            .zip(unit)
+            .and_then(|(number, unit)| number.checked_mul(unit))
+            .map(Self))
+    }
+
+    fn show(&self) -> String {
+        let fits = |(_, bytes): &&(&str, u64)| self.0 > 0 && self.0.is_multiple_of(*bytes);
+        let (unit, bytes) = UNITS.iter().find(fits).unwrap_or(&("B", 1));
+        quoted(&format!("{}{unit}", self.0 / bytes))
+    }
+}
+
 /// What a run does that could not read everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnIncomplete {

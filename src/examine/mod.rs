@@ -1,22 +1,38 @@
 //! One blob, whatever it is: drives the matcher over it in bounded memory, and makes of each hit a
 //! place with its line and a context that may be shown.
 
+mod container;
+mod examiner;
+mod follower;
+mod held;
+mod inside;
+mod limits;
 mod packed;
+mod redactor;
 mod segments;
 mod slider;
+#[cfg(test)]
+mod tests;
 
-use std::fs::File;
 use std::io::{self, Read};
 
+pub use self::examiner::Examiner;
+pub use self::follower::Follower;
+pub use self::inside::UnreadMember;
+pub use self::limits::{DEEPEST, Limits, MEMORY, Unpacking};
 pub(crate) use self::packed::{HEAD, is_packed};
+pub use self::redactor::{Redactor, Release};
 use self::slider::Slider;
-use crate::finding::Context;
+use crate::coverage::Tally;
+use crate::finding::{Context, Member};
 use crate::matcher::{Hit, Matcher};
 
 /// A key and where it stands in its blob.
 pub struct Found {
     /// What the matcher said.
     pub hit: Hit,
+    /// The way in, if it is in a member of a container: the rest is about the innermost one.
+    pub members: Vec<Member>,
     /// Where it begins, in bytes from the blob's start.
     pub offset: u64,
     /// Line, from 1.
@@ -36,35 +52,51 @@ pub struct Buffers {
     hits: Vec<Hit>,
 }
 
-/// A first read of so many bytes may have more behind it than fits.
-const ASKED_FROM: usize = 64 << 10;
-
-/// Files of this size and more are worth cutting up.
-const LARGE: u64 = 8 << 20;
-
 /// How many bytes of context a report shows at the most.
 const CONTEXT_WIDTH: usize = 160;
 
 /// How far around a key its line is taken: enough to see whole whatever may have to be masked.
 const LINE_WITHIN: usize = 2048;
 
-/// Searches bytes that are all at hand.
+/// Searches bytes that are all at hand. Nothing is unpacked, see [`Examiner`].
 pub fn bytes(matcher: &Matcher, bytes: &[u8], found: &mut dyn FnMut(Found)) {
     slider::search_whole(matcher, bytes, found);
 }
 
 /// What an examination read.
+#[derive(Debug)]
 pub struct Seen {
     /// How many bytes.
     pub bytes: u64,
     /// Whether they are a compressed archive or file, of which only the outside was searched.
     pub packed: bool,
+    /// Members of containers, and bytes of them.
+    pub members: Tally,
+    /// Layers of images that were read before in this run, and not again.
+    pub seen_before: Tally,
+    /// Members that could not be read, and parts of them.
+    pub unread: Vec<UnreadMember>,
     /// What went wrong, after all that came before was searched.
     pub result: io::Result<()>,
 }
 
+impl Seen {
+    /// Bytes that are no container.
+    fn plain(bytes: u64, packed: bool, result: io::Result<()>) -> Self {
+        Self {
+            bytes,
+            packed,
+            members: Tally::default(),
+            seen_before: Tally::default(),
+            unread: Vec::new(),
+            result,
+        }
+    }
+}
+
 /// Searches a stream in bounded memory, however long it or its lines are; what is found is handed
-/// on as soon as it is certain. `go_on` is asked between blocks.
+/// on as soon as it is certain. `go_on` is asked between blocks. Nothing is unpacked, see
+/// [`Examiner`].
 pub fn stream(
     matcher: &Matcher,
     mut reader: impl Read,
@@ -75,17 +107,13 @@ pub fn stream(
     let mut slider = Slider::new(matcher, buffers);
     let result = slide(&mut slider, &mut reader, go_on, found);
     let packed = slider.is_packed();
-    Seen {
-        bytes: slider.finish(found),
-        packed,
-        result,
-    }
+    Seen::plain(slider.finish(found), packed, result)
 }
 
 /// Reads and searches to the end.
 fn slide(
     slider: &mut Slider<'_>,
-    reader: &mut impl Read,
+    reader: &mut (impl Read + ?Sized),
     go_on: &dyn Fn() -> bool,
     found: &mut dyn FnMut(Found),
 ) -> io::Result<()> {
@@ -98,57 +126,6 @@ fn slide(
         }
     }
     Ok(())
-}
-
-/// Searches an open file: in one go, or, if it is large, in segments on all cores. A file that
-/// shrank meanwhile is an error, since what it held is gone unread.
-pub fn file(
-    matcher: &Matcher,
-    file: &File,
-    buffers: &mut Buffers,
-    go_on: &(dyn Fn() -> bool + Sync),
-    found: &mut dyn FnMut(Found),
-) -> Seen {
-    let mut slider = Slider::new(matcher, buffers);
-    let mut reader = file;
-    let first = slider.fill(&mut reader);
-    // Most files are read whole at once, and nobody need ask how large they are.
-    let size = match &first {
-        Ok(read) if *read >= ASKED_FROM => match file.metadata() {
-            Ok(about) if about.is_file() => about.len(),
-            Ok(_) => 0,
-            Err(error) => {
-                return Seen {
-                    bytes: 0,
-                    packed: false,
-                    result: Err(error),
-                };
-            }
-        },
-        _ => 0,
-    };
-    let mut seen = if size >= LARGE {
-        segments::large_file(matcher, file, size, go_on, found)
-    } else {
-        let result = match first {
-            Ok(0) => Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-            _ => {
-                slider.search(found);
-                slide(&mut slider, &mut reader, go_on, found)
-            }
-        };
-        let packed = slider.is_packed();
-        Seen {
-            bytes: slider.finish(found),
-            packed,
-            result,
-        }
-    };
-    if seen.result.is_ok() && seen.bytes < size && go_on() {
-        seen.result = Err(io::Error::other("it shrank while it was read"));
-    }
-    seen
 }
 
 impl Found {
@@ -170,6 +147,7 @@ impl Found {
         let (line, column) = (line as u64, column.unwrap_or(0));
         Self {
             hit,
+            members: Vec::new(),
             offset,
             line,
             column,

@@ -26,11 +26,7 @@ pub(super) fn large_file(
     found: &mut dyn FnMut(Found),
 ) -> Seen {
     let mut lines = Lines::FIRST;
-    let mut all = Seen {
-        bytes: 0,
-        packed: false,
-        result: Ok(()),
-    };
+    let mut all = Seen::plain(0, false, Ok(()));
     let count = size.div_ceil(SEGMENT);
     for round in (0..count).step_by(ROUND as usize) {
         let segments: Vec<Segment> = (round..count.min(round + ROUND))
@@ -139,6 +135,14 @@ fn segment(
     }
 }
 
+/// Reads at an offset. (On Windows the file's own place moves along.)
+pub(super) fn read_at(file: &File, to: &mut [u8], offset: u64) -> io::Result<usize> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_at(file, to, offset);
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_read(file, to, offset);
+}
+
 /// Reads a file at a place of its own, so that threads can share it.
 struct At<'a> {
     file: &'a File,
@@ -150,10 +154,7 @@ impl Read for At<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         let most = (self.end - self.offset).min(to.len() as u64) as usize;
         let to = &mut to[..most];
-        #[cfg(unix)]
-        let read = std::os::unix::fs::FileExt::read_at(self.file, to, self.offset)?;
-        #[cfg(windows)]
-        let read = std::os::windows::fs::FileExt::seek_read(self.file, to, self.offset)?;
+        let read = read_at(self.file, to, self.offset)?;
         self.offset += read as u64;
         Ok(read)
     }

@@ -89,8 +89,21 @@ impl<'a> Slider<'a> {
         }
     }
 
+    /// As if nothing was read.
+    pub(super) fn restart(&mut self) {
+        (self.filled, self.base, self.from) = (0, 0, 0);
+        self.lines = Lines::FIRST;
+        self.recent = Recent::default();
+        self.packed = false;
+    }
+
+    /// The last bytes that were read, at most so many.
+    pub(super) fn tail(&self, most: usize) -> &[u8] {
+        &self.buffer[self.filled.saturating_sub(most)..self.filled]
+    }
+
     /// Reads once, as much as there is room for. 0 means the end, as with any reader.
-    pub(super) fn fill(&mut self, reader: &mut impl Read) -> io::Result<usize> {
+    pub(super) fn fill(&mut self, reader: &mut (impl Read + ?Sized)) -> io::Result<usize> {
         if self.buffer.len() - self.filled < BLOCK / 2 {
             let drop = self.from.min(self.filled).saturating_sub(BEHIND);
             self.lines.pass(&self.buffer[..drop], self.base);
@@ -108,6 +121,11 @@ impl<'a> Slider<'a> {
         Ok(read)
     }
 
+    /// What was read so far of a blob that is not searched yet.
+    pub(super) fn so_far(&self) -> &[u8] {
+        &self.buffer[..self.filled]
+    }
+
     /// Whether what was read began like a compressed file.
     pub(super) fn is_packed(&self) -> bool {
         self.packed
@@ -116,6 +134,13 @@ impl<'a> Slider<'a> {
     /// Searches what is at hand and not settled.
     pub(super) fn search(&mut self, found: &mut dyn FnMut(Found)) {
         self.search_until(usize::MAX, false, found);
+    }
+
+    /// Searches what is at hand as if the blob ended there, and goes on from the same place later.
+    pub(super) fn search_so_far(&mut self, found: &mut dyn FnMut(Found)) {
+        let from = self.from;
+        self.search_until(usize::MAX, true, found);
+        self.from = from;
     }
 
     /// Searches the rest, and returns where the blob ends.

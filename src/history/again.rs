@@ -10,6 +10,7 @@ use super::forge::{self, Entry, Step};
 use super::real::{fingerprint, git, key, layout, make, story};
 use super::{History, Layout, Memory, Outcome, Progress, loose};
 use crate::cache::Cache;
+use crate::examine::Unpacking;
 use crate::matcher::Matcher;
 use crate::repo::ObjectId;
 use crate::rules::Rules;
@@ -17,7 +18,7 @@ use crate::suppress::Suppressor;
 
 fn memory(directory: &Path, rules: &Rules) -> Memory {
     let cache = Cache::open(directory, 64 << 20, SystemTime::now()).unwrap();
-    Memory::new(cache, rules)
+    Memory::new(cache, rules, &Unpacking::default().limits)
 }
 
 fn run(layout: &Layout, memory: Option<&Memory>, stop: bool) -> Outcome {
@@ -25,6 +26,7 @@ fn run(layout: &Layout, memory: Option<&Memory>, stop: bool) -> Outcome {
     let history = History {
         matcher: Matcher::shared(),
         suppress: &Suppressor::default(),
+        unpacking: &Unpacking::default(),
         memory,
         purge: false,
         threads: 2,

@@ -12,6 +12,7 @@ use super::pack::Pack;
 use super::search::Search;
 use super::walk::walk;
 use super::{History, Layout, Outcome, Progress};
+use crate::examine::Unpacking;
 use crate::matcher::Matcher;
 use crate::rules::Template;
 use crate::suppress::Suppressor;
@@ -25,6 +26,7 @@ fn audit(objects: &Path) -> Outcome {
     let history = History {
         matcher: Matcher::shared(),
         suppress: &Suppressor::default(),
+        unpacking: &Unpacking::default(),
         memory: None,
         purge: false,
         threads: 2,
@@ -45,7 +47,8 @@ fn audit(objects: &Path) -> Outcome {
 fn walked(pack: &Pack) -> Vec<Results> {
     let forest = Forest::plant(pack, None);
     let (progress, stop) = (Progress::default(), AtomicBool::new(false));
-    let search = Search::new(Matcher::shared(), &progress, &stop);
+    let unpacking = Unpacking::default();
+    let search = Search::new(Matcher::shared(), &unpacking, &progress, &stop);
     walk(pack, &forest, &search, &|_| None, 2, &stop)
 }
 

@@ -1,6 +1,7 @@
 //! The objects of one repository: searched, or remembered from an earlier audit, and what is to be
 //! said of the keys in them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -18,7 +19,7 @@ use super::search::Search;
 use super::walk::walk;
 use super::{History, Layout, Outcome, loose, memory, refs};
 use crate::coverage::{Coverage, Excluded, Tally};
-use crate::examine::{self, Buffers, Seen};
+use crate::examine::{Buffers, Seen};
 use crate::finding::Place;
 use crate::matcher::Hit;
 use crate::repo::ObjectId;
@@ -96,7 +97,7 @@ impl<'a> Database<'a> {
             .and_then(|(memory, state)| memory.whole(self.layout, state));
         let whole = match known {
             Some(whole) => {
-                self.remember(whole.read, whole.packed);
+                self.remember(whole.read, whole.packed, whole.members);
                 self.objects.packs.iter().for_each(Pack::vouch);
                 whole
             }
@@ -130,7 +131,8 @@ impl<'a> Database<'a> {
             for (number, searched) in &self.searched {
                 memory.keep_pack(&self.objects.packs[*number], searched);
             }
-            let complete = self.coverage.is_complete() && self.history.go_on();
+            let passed_over = self.coverage.excluded_items(Excluded::SeenBefore) > 0;
+            let complete = self.coverage.is_complete() && !passed_over && self.history.go_on();
             if let (Some((_, state)), true, false) = (state, complete, whole.remembered) {
                 memory.keep_whole(self.history, self.layout, &state, &whole);
             }
@@ -184,6 +186,7 @@ impl<'a> Database<'a> {
         let packed = self.coverage.excluded.get(&Excluded::Packed);
         Whole {
             read: self.coverage.read,
+            members: self.coverage.members,
             packed: packed.copied().unwrap_or_default(),
             told: std::mem::take(&mut self.keys).trace(&tracer),
             remembered: false,
@@ -191,20 +194,14 @@ impl<'a> Database<'a> {
     }
 
     /// Counts what an earlier audit has read.
-    fn remember(&mut self, read: Tally, packed: Tally) {
+    fn remember(&mut self, read: Tally, packed: Tally, members: Tally) {
         let progress = self.history.progress;
         progress.objects.fetch_add(read.items, Ordering::Relaxed);
         progress.bytes.fetch_add(read.bytes, Ordering::Relaxed);
         self.coverage.read.merge(read);
         self.coverage.remembered.merge(read);
-        self.exclude_packed(packed);
-    }
-
-    fn exclude_packed(&mut self, packed: Tally) {
-        if packed.items > 0 {
-            let excluded = &mut self.coverage.excluded;
-            excluded.entry(Excluded::Packed).or_default().merge(packed);
-        }
+        self.coverage.members.merge(members);
+        self.coverage.exclude_all(Excluded::Packed, packed);
     }
 
     /// Whether an earlier audit has searched a pack: then it need not be read.
@@ -218,7 +215,7 @@ impl<'a> Database<'a> {
         };
         pack.vouch();
         recall(&known.seen, &mut self.keys, |_| true);
-        self.remember(known.read, known.packed);
+        self.remember(known.read, known.packed, known.members);
         true
     }
 
@@ -250,7 +247,12 @@ impl<'a> Database<'a> {
                 history.masked(pack.path())
             )),
         };
-        let search = Search::new(history.matcher, history.progress, history.stop);
+        let search = Search::new(
+            history.matcher,
+            history.unpacking,
+            history.progress,
+            history.stop,
+        );
         let outside = |id: &ObjectId| objects.read(id).ok().flatten();
         let walked = walk(
             pack,
@@ -267,10 +269,15 @@ impl<'a> Database<'a> {
             bases: forest.outside.iter().map(|(_, base)| *base).collect(),
             ..SearchedPack::default()
         };
-        let mut seen = Vec::new();
+        let (mut seen, mut seen_before) = (Vec::new(), Tally::default());
         for results in walked {
             searched.read.merge(results.read);
             searched.packed.merge(results.packed);
+            searched.members.merge(results.members);
+            seen_before.merge(results.seen_before);
+            for (entry, one) in results.unread {
+                history.unread(&name(entry), &one, coverage);
+            }
             for (entry, damage) in results.damaged {
                 coverage.fail(name(entry), damage.to_string());
             }
@@ -289,8 +296,12 @@ impl<'a> Database<'a> {
             }
         }
         coverage.read.merge(searched.read);
-        let sound = coverage.failed == failed && history.go_on();
-        self.exclude_packed(searched.packed);
+        coverage.members.merge(searched.members);
+        coverage.exclude_all(Excluded::Packed, searched.packed);
+        coverage.exclude_all(Excluded::SeenBefore, seen_before);
+        // What was passed over since another object has it depends on that one.
+        let passed_over = seen_before != Tally::default();
+        let sound = coverage.failed == failed && !passed_over && history.go_on();
         if sound && self.memory.is_some() {
             searched.seen = by_key(seen);
             self.searched.push((number, searched));
@@ -331,7 +342,7 @@ impl<'a> Database<'a> {
                 bytes: found.bytes,
             };
             let packed = if found.packed { read } else { Tally::default() };
-            self.remember(read, packed);
+            self.remember(read, packed, Tally::default());
         }
         let is_there = |id: &ObjectId| all.binary_search_by_key(id, |found| found.id).is_ok();
         recall(&known_seen, &mut self.keys, is_there);
@@ -349,9 +360,10 @@ impl<'a> Database<'a> {
                 (id, search_loose(history, id, &path, buffers))
             })
             .collect();
+        let mut containers = BTreeSet::new();
         for (id, searched) in read {
             let name = || Masked::vouched(format!("object {id}"));
-            let (found, hits) = match searched {
+            let (found, seen_of, hits) = match searched {
                 Ok(searched) => searched,
                 Err(damage) => {
                     self.coverage.fail(name(), damage.to_string());
@@ -369,16 +381,27 @@ impl<'a> Database<'a> {
             if found.packed {
                 self.coverage.exclude(Excluded::Packed, found.bytes);
             }
+            self.coverage.members.merge(seen_of.members);
+            self.coverage
+                .exclude_all(Excluded::SeenBefore, seen_of.seen_before);
+            for one in &seen_of.unread {
+                history.unread(&name(), one, &mut self.coverage);
+            }
+            // Containers are few, and what they say of themselves is not remembered.
+            if seen_of.members != Tally::default() || !seen_of.unread.is_empty() {
+                containers.insert(id);
+            }
             all.push(found);
         }
         all.sort_unstable_by_key(|found| found.id);
         if changed && self.history.go_on() {
             let is_whole = |id: &ObjectId| {
                 let at = all.binary_search_by_key(id, |found| found.id);
-                at.is_ok_and(|at| all[at].whole)
+                at.is_ok_and(|at| all[at].whole) && !containers.contains(id)
             };
             seen.retain(|(_, id, _)| is_whole(id));
-            let whole = all.iter().filter(|found| found.whole).copied().collect();
+            let whole = all.iter().filter(|found| is_whole(&found.id));
+            let whole = whole.copied().collect();
             self.loose = Some((whole, by_key(seen)));
         }
         all
@@ -391,29 +414,23 @@ fn search_loose(
     id: ObjectId,
     path: &Path,
     buffers: &mut Buffers,
-) -> Result<(loose::Found, Vec<(u64, Hit)>), Damage> {
+) -> Result<(loose::Found, Seen, Vec<(u64, Hit)>), Damage> {
     let mut hits = Vec::new();
     let loose = loose::open(path)?;
-    let seen = examine::stream(
-        history.matcher,
-        loose.body,
-        buffers,
-        &|| history.go_on(),
-        &mut |one| hits.push((one.offset, one.hit)),
-    );
-    let Seen {
-        bytes,
-        packed,
-        result,
-    } = seen;
+    let go_on = || history.go_on();
+    let examiner = history.examiner(&go_on);
+    let seen = examiner.stream(b"", loose.body, buffers, &mut |one| {
+        hits.push((one.offset, one.hit));
+    });
+    let bytes = seen.bytes;
     history.progress.objects.fetch_add(1, Ordering::Relaxed);
     history.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
     let found = loose::Found {
         id,
         kind: loose.kind,
         bytes,
-        packed,
-        whole: !history.go_on() || result.is_ok() && bytes == loose.size,
+        packed: seen.packed,
+        whole: !history.go_on() || seen.result.is_ok() && bytes == loose.size,
     };
-    Ok((found, hits))
+    Ok((found, seen, hits))
 }

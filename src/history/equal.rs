@@ -20,7 +20,8 @@ type Places = BTreeSet<(u32, u64, Fingerprint)>;
 fn searched(pack: &Pack, matcher: &Matcher, threads: usize) -> Places {
     let forest = Forest::plant(pack, None);
     let (progress, stop) = (Progress::default(), AtomicBool::new(false));
-    let search = Search::new(matcher, &progress, &stop);
+    let unpacking = crate::examine::Unpacking::default();
+    let search = Search::new(matcher, &unpacking, &progress, &stop);
     let results = walk(pack, &forest, &search, &|_| None, threads, &stop);
     assert!(
         results.iter().all(|r| r.damaged.is_empty()),

@@ -223,7 +223,8 @@ impl Told {
             kept: self.kept(),
         }));
         let mut found = None;
-        examine::bytes(matcher, &bytes, &mut |one| {
+        let go_on = || history.go_on();
+        history.examiner(&go_on).bytes(b"", &bytes, &mut |one| {
             if one.hit.fingerprint == self.key && found.is_none() {
                 found = Some(history.finding(one, place.clone()));
             }
@@ -253,6 +254,7 @@ fn as_seen(hit: &Hit, at: u64) -> examine::Found {
     let key = 0..line.as_bytes().len();
     examine::Found {
         hit: hit.clone(),
+        members: Vec::new(),
         offset: at,
         line: 1,
         column: at + 1,

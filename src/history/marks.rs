@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::border::Borders;
 use super::damage::Damage;
 use crate::coverage::Tally;
-use crate::examine::Buffers;
+use crate::examine::{Buffers, UnreadMember};
 use crate::matcher::{AnchorId, Examined, Hit, Recent};
 
 /// How many anchors of one version are remembered. Versions of what has more are searched whole.
@@ -61,8 +61,14 @@ pub(super) struct Results {
     /// Objects, and bytes of them that were looked at: whole ones and inserted runs.
     pub(super) read: Tally,
     pub(super) unreported: Tally,
-    /// Compressed archives and files: searched as they are, not unpacked.
+    /// Archives that nobody here unpacks: searched as they are.
     pub(super) packed: Tally,
+    /// Members of containers.
+    pub(super) members: Tally,
+    /// Layers of images that were read before.
+    pub(super) seen_before: Tally,
+    /// Members that could not be read.
+    pub(super) unread: Vec<(u32, UnreadMember)>,
     /// The version at hand: its anchors, and whether there were more than are remembered.
     pub(super) marks: Vec<Mark>,
     many: bool,
@@ -135,7 +141,7 @@ impl Results {
         }
     }
 
-    /// A key of an object that was searched as a stream.
+    /// A key of an object that was searched as a stream, or in a member of one.
     pub(super) fn found(&mut self, entry: u32, at: u64, hit: Hit) {
         self.occurrences.push(Occurrence {
             entry,

@@ -19,6 +19,7 @@ use super::refs::Refs;
 use super::{History, Layout};
 use crate::cache::{Cache, Decoder, Encoder, Name};
 use crate::coverage::Tally;
+use crate::examine::Limits;
 use crate::finding::Kept;
 use crate::repo::{ObjectId, ObjectKind as Kind};
 use crate::rules::Rules;
@@ -54,6 +55,7 @@ pub(super) type Seen = Vec<(Fingerprint, Vec<(ObjectId, u64)>)>;
 pub(super) struct SearchedPack {
     pub(super) read: Tally,
     pub(super) packed: Tally,
+    pub(super) members: Tally,
     /// What its deltas are made against and it does not hold.
     pub(super) bases: Vec<ObjectId>,
     pub(super) seen: Seen,
@@ -63,17 +65,19 @@ pub(super) struct SearchedPack {
 pub(super) struct Whole {
     pub(super) read: Tally,
     pub(super) packed: Tally,
+    pub(super) members: Tally,
     pub(super) told: Vec<Told>,
     /// Whether it is an earlier audit that says so.
     pub(super) remembered: bool,
 }
 
 impl Memory {
-    /// What the cache holds for these rules and this program.
-    pub fn new(cache: Cache, rules: &Rules) -> Self {
+    /// What the cache holds for these rules, these limits of unpacking and this program.
+    pub fn new(cache: Cache, rules: &Rules, limits: &Limits) -> Self {
+        let limits = format!("{limits:?}");
         Self {
             cache,
-            stamp: Name::of(&[LOGIC.as_bytes(), rules.hash()]),
+            stamp: Name::of(&[LOGIC.as_bytes(), rules.hash(), limits.as_bytes()]),
         }
     }
 
@@ -94,6 +98,7 @@ impl Memory {
         let known = SearchedPack {
             read: tally(&mut entry)?,
             packed: tally(&mut entry)?,
+            members: tally(&mut entry)?,
             bases: entry.list(|entry| id(entry, objects.id_length()))?,
             seen: seen(&mut entry, objects.id_length())?,
         };
@@ -108,6 +113,7 @@ impl Memory {
         let mut entry = Encoder::default();
         put_tally(&mut entry, searched.read);
         put_tally(&mut entry, searched.packed);
+        put_tally(&mut entry, searched.members);
         entry.list(searched.bases.iter(), |entry, base| {
             entry.raw(base.as_bytes())
         });
@@ -192,6 +198,7 @@ impl Memory {
         let whole = Whole {
             read: tally(&mut entry)?,
             packed: tally(&mut entry)?,
+            members: tally(&mut entry)?,
             told: entry.list(|entry| told(entry, layout.id_length))?,
             remembered: true,
         };
@@ -210,6 +217,7 @@ impl Memory {
         entry.raw(state.as_bytes());
         put_tally(&mut entry, whole.read);
         put_tally(&mut entry, whole.packed);
+        put_tally(&mut entry, whole.members);
         let clean = |text: &[u8]| history.matcher.search_all(text).is_empty();
         let may_be_kept = |told: &Told| {
             let Story {

@@ -50,8 +50,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub use self::memory::Memory;
 pub use self::purge::Purge;
 use crate::coverage::{Coverage, Excluded};
-use crate::examine::{self, Buffers, Seen};
-use crate::finding::{Finding, Location, Place, ShownPath, Status};
+use crate::examine::{self, Buffers, Examiner, Seen, Unpacking, UnreadMember};
+use crate::finding::{Finding, Location, Place, ShownPath, Status, Way};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, Repository};
 use crate::secret::Masked;
@@ -120,6 +120,8 @@ pub struct History<'a> {
     pub memory: Option<&'a Memory>,
     /// Whether to find out what taking the keys out of the history would take.
     pub purge: bool,
+    /// How containers are unpacked.
+    pub unpacking: &'a Unpacking,
     /// How many threads walk a pack.
     pub threads: usize,
     /// How far it has come.
@@ -174,6 +176,20 @@ impl History<'_> {
         !self.stop.load(Ordering::Relaxed)
     }
 
+    /// A member that could not be read, of what is called `name`.
+    fn unread(&self, name: &Masked, one: &UnreadMember, coverage: &mut Coverage) {
+        let what = Masked::vouched(format!("{name}{}", Way(&one.members)));
+        coverage.fail_member(what, &one.why);
+    }
+
+    fn examiner<'e>(&'e self, go_on: &'e (dyn Fn() -> bool + Sync)) -> Examiner<'e> {
+        Examiner {
+            matcher: self.matcher,
+            unpacking: self.unpacking,
+            go_on,
+        }
+    }
+
     fn files(&self, files: &[PathBuf], outcome: &mut Outcome) {
         let mut buffers = Buffers::default();
         for path in files {
@@ -194,19 +210,25 @@ impl History<'_> {
                 }
             };
             let findings = &mut outcome.findings;
+            let go_on = || self.go_on();
+            let examiner = self.examiner(&go_on);
+            let seen = examiner.file(b"", &file, &mut buffers, &mut |found| {
+                findings.push(self.finding(found, Place::File(shown())));
+            });
             let Seen {
                 bytes,
                 packed,
                 result,
-            } = examine::file(
-                self.matcher,
-                &file,
-                &mut buffers,
-                &|| self.go_on(),
-                &mut |found| {
-                    findings.push(self.finding(found, Place::File(shown())));
-                },
-            );
+                members,
+                seen_before,
+                unread,
+            } = seen;
+            outcome.coverage.members.merge(members);
+            let coverage = &mut outcome.coverage;
+            coverage.exclude_all(Excluded::SeenBefore, seen_before);
+            for one in &unread {
+                self.unread(&self.masked(path), one, &mut outcome.coverage);
+            }
             if packed {
                 outcome.coverage.exclude(Excluded::Packed, bytes);
             }
@@ -227,9 +249,9 @@ impl History<'_> {
     }
 
     fn finding(&self, found: examine::Found, place: Place) -> Finding {
-        let judged = self
-            .suppress
-            .judge(&place, found.hit.fingerprint, Some(&found.raw_line));
+        // Nobody who looks at a file sees what stands in its members.
+        let line = found.members.is_empty().then_some(&found.raw_line[..]);
+        let judged = self.suppress.judge(&place, found.hit.fingerprint, line);
         Finding {
             rule: found.hit.rule,
             fingerprint: found.hit.fingerprint,
@@ -238,6 +260,7 @@ impl History<'_> {
             decoders: found.hit.decoders,
             location: Location {
                 place,
+                members: found.members,
                 offset: found.offset,
                 length: found.hit.span.len() as u64,
                 line: found.line,

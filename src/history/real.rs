@@ -12,6 +12,7 @@ use super::objects::Objects;
 use super::search::Search;
 use super::walk::walk;
 use super::{History, Layout, Outcome, Progress, loose};
+use crate::examine::Unpacking;
 use crate::finding::{InHistory, Kept, Place};
 use crate::matcher::Matcher;
 use crate::repo::ObjectId;
@@ -186,7 +187,8 @@ fn searched(layout: &Layout, matcher: &Matcher) -> Places {
     let mut places = Places::new();
     for pack in &objects.packs {
         let forest = Forest::plant(pack, None);
-        let search = Search::new(matcher, &progress, &stop);
+        let unpacking = crate::examine::Unpacking::default();
+        let search = Search::new(matcher, &unpacking, &progress, &stop);
         for results in walk(pack, &forest, &search, &|_| None, 3, &stop) {
             assert!(results.damaged.is_empty());
             let found = results.occurrences.into_iter();
@@ -204,7 +206,9 @@ fn searched(layout: &Layout, matcher: &Matcher) -> Places {
 fn run(layout: &Layout, matcher: &Matcher) -> Outcome {
     let (progress, stop) = (Progress::default(), AtomicBool::new(false));
     let suppress = Suppressor::default();
+    let unpacking = Unpacking::default();
     let history = History {
+        unpacking: &unpacking,
         matcher,
         suppress: &suppress,
         memory: None,

@@ -12,10 +12,11 @@ use super::delta::Segment;
 use super::marks::{Mark, Marks, Results, mark};
 use super::version::Version;
 use super::walk::Visit;
-use crate::coverage::Tally;
-use crate::examine::{self, HEAD, is_packed};
+use crate::coverage::{Limit, Tally, Unread};
+use crate::examine::{Examiner, HEAD, Seen, Unpacking, UnreadMember, is_packed};
 use crate::matcher::{AnchorId, Hit, Matcher, REACH, Text};
 use crate::repo::ObjectKind as Kind;
+use crate::unpack::{is_program, recognise};
 
 /// The search goes over pieces of this size, which stay in the fastest cache.
 const PIECE: usize = 4096;
@@ -35,15 +36,89 @@ pub(super) struct Search<'a> {
     borders: Borders<'a>,
     progress: &'a Progress,
     stop: &'a AtomicBool,
+    unpacking: &'a Unpacking,
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(matcher: &'a Matcher, progress: &'a Progress, stop: &'a AtomicBool) -> Self {
+    pub(super) fn new(
+        matcher: &'a Matcher,
+        unpacking: &'a Unpacking,
+        progress: &'a Progress,
+        stop: &'a AtomicBool,
+    ) -> Self {
         Self {
             matcher,
             progress,
             stop,
+            unpacking,
             borders: Borders::new(matcher.anchors()),
+        }
+    }
+
+    /// Searches what is packed in a blob that begins like a container.
+    fn unpack(&self, results: &mut Results, entry: u32, bytes: &[u8]) {
+        let go_on = || !self.stop.load(Ordering::Relaxed);
+        let mut found = Vec::new();
+        let seen = self.examiner(&go_on).packed(b"", bytes, &mut |one| {
+            // The rest is found as in any object.
+            if !one.members.is_empty() {
+                found.push(one.hit);
+            }
+        });
+        match seen {
+            Some(seen) => {
+                let found = found.into_iter().map(|hit| (0, hit));
+                self.unpacked(results, entry, seen, found);
+            }
+            None if is_packed(&bytes[..bytes.len().min(HEAD)]) => {
+                results.packed.add(bytes.len() as u64);
+            }
+            None => {}
+        }
+    }
+
+    /// The same of a version, which is rebuilt for it: few containers are stored as deltas.
+    fn unpack_version(&self, results: &mut Results, entry: u32, version: Version<'_, Marks>) {
+        let length = version.delta.length;
+        let chain = self.unpacking.budget.chain();
+        match chain.reserve(length.into()) {
+            Some(_memory) => {
+                let mut bytes = Vec::with_capacity(length as usize);
+                version.fetch(0..length, &mut bytes);
+                self.unpack(results, entry, &bytes);
+            }
+            None => results.unread.push((
+                entry,
+                UnreadMember {
+                    members: Vec::new(),
+                    why: Unread::Over(Limit::Memory),
+                },
+            )),
+        }
+    }
+
+    fn unpacked(
+        &self,
+        results: &mut Results,
+        entry: u32,
+        seen: Seen,
+        found: impl Iterator<Item = (u64, Hit)>,
+    ) {
+        found.for_each(|(at, hit)| results.found(entry, at, hit));
+        results.members.merge(seen.members);
+        results.seen_before.merge(seen.seen_before);
+        let unread = seen.unread.into_iter().map(|one| (entry, one));
+        results.unread.extend(unread);
+        if seen.packed {
+            results.packed.add(seen.bytes);
+        }
+    }
+
+    fn examiner<'e>(&'e self, go_on: &'e (dyn Fn() -> bool + Sync)) -> Examiner<'e> {
+        Examiner {
+            matcher: self.matcher,
+            unpacking: self.unpacking,
+            go_on,
         }
     }
 
@@ -266,6 +341,18 @@ impl<'a> Search<'a> {
     }
 }
 
+/// As much of each blob is looked at to see whether it may be a container.
+const GLANCE: u32 = 128;
+
+/// Whether a blob may be a container, by its first bytes: they have a signature, or are odd for
+/// text, as the first bytes of a tar are.
+fn may_be_packed(head: &[u8]) -> bool {
+    recognise(head, b"").is_some()
+        || is_packed(&head[..head.len().min(HEAD)])
+        || head.len() == GLANCE as usize && head.ends_with(&[0])
+        || is_program(head)
+}
+
 impl Visit for Search<'_> {
     type Marks = Marks;
     type Local = Results;
@@ -284,8 +371,8 @@ impl Visit for Search<'_> {
 
     fn whole(&self, results: &mut Results, entry: u32, kind: Kind, bytes: &[u8]) -> Marks {
         results.begin(bytes.len());
-        if kind == Kind::Blob && is_packed(&bytes[..bytes.len().min(HEAD)]) {
-            results.packed.add(bytes.len() as u64);
+        if kind == Kind::Blob && may_be_packed(&bytes[..bytes.len().min(GLANCE as usize)]) {
+            self.unpack(results, entry, bytes);
         }
         self.search_whole(bytes, results);
         results.end(&self.borders, Some(entry))
@@ -294,24 +381,15 @@ impl Visit for Search<'_> {
     fn streamed(&self, results: &mut Results, entry: u32, reader: &mut dyn Read) -> u64 {
         let mut found = Vec::new();
         let go_on = || !self.stop.load(Ordering::Relaxed);
-        let seen = examine::stream(
-            self.matcher,
-            reader,
-            &mut results.buffers,
-            &go_on,
-            &mut |one| {
-                found.push((one.offset, one.hit));
-            },
-        );
+        let examiner = self.examiner(&go_on);
+        let seen = examiner.stream(b"", reader, &mut results.buffers, &mut |one| {
+            found.push((one.offset, one.hit));
+        });
         results.begin(0);
-        results.unreported.bytes += seen.bytes;
-        if seen.packed {
-            results.packed.add(seen.bytes);
-        }
-        found
-            .into_iter()
-            .for_each(|(at, hit)| results.found(entry, at, hit));
-        seen.bytes
+        let bytes = seen.bytes;
+        results.unreported.bytes += bytes;
+        self.unpacked(results, entry, seen, found.into_iter());
+        bytes
     }
 
     fn delta(
@@ -324,9 +402,9 @@ impl Visit for Search<'_> {
         if kind == Kind::Blob {
             let length = version.delta.length;
             results.fetched.clear();
-            version.fetch(0..length.min(HEAD as u32), &mut results.fetched);
-            if is_packed(&results.fetched) {
-                results.packed.add(length.into());
+            version.fetch(0..length.min(GLANCE), &mut results.fetched);
+            if may_be_packed(&results.fetched) {
+                self.unpack_version(results, entry, version);
             }
         }
         match &version.base.marks {

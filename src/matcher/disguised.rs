@@ -1,11 +1,14 @@
 //! Drives the decoders: undoes an encoding around an anchor, searches what comes out, and maps it
 //! back to where it stood.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::decode::{DECODERS, Decoder};
+use super::decode::{DECODERS, Decoder, Ends};
+use super::marked::LONGEST_SIDE;
 use super::reach::Reach;
 use super::{Hit, Matcher, Text};
+use crate::rules::Alphabet;
 
 /// How deep encodings may be nested, and how often one examination may decode: what no honest
 /// input reaches, and a hostile one can't go beyond.
@@ -23,13 +26,52 @@ const SHORTEST_KEY: usize = 32;
 pub(super) struct Work {
     decodings: u32,
     depth: usize,
-    /// The decoder that was last at work on the text itself, and what it looked at: it need not
-    /// undo the same bytes again for the next anchor in them.
-    pub(super) undone: Option<(usize, Range<usize>)>,
+    pub(super) undone: Undone,
+}
+
+/// What was undone of a text lately: its bytes need not be undone in the same way again for the
+/// next anchor in them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Undone(VecDeque<Reading>);
+
+/// One way in which a stretch of a text was read.
+#[derive(Clone, Debug)]
+struct Reading {
+    decoder: usize,
+    /// Where the window began that its `from` counts from.
+    base: usize,
+    from: Vec<Range<u32>>,
+    looked: Range<usize>,
+    /// Whether it ended by itself, so that nothing of it goes on behind what was looked at.
+    ended: bool,
+}
+
+/// How many readings are remembered: base64 has four of the same text, hexadecimal two.
+const MOST_READINGS: usize = 8;
+
+impl Undone {
+    /// Whether this decoder has undone what stands around a trace at `at` in the way that the trace
+    /// asks for, as far as a key may reach.
+    fn covers(&self, decoder: usize, at: usize, offset: usize) -> bool {
+        self.0.iter().any(|reading| {
+            reading.decoder == decoder
+                && reading.looked.contains(&at)
+                && (reading.ended || at + LONGEST_ENCODED < reading.looked.end)
+                && at >= reading.base
+                && DECODERS[decoder].reads_alike(&reading.from, at - reading.base, offset)
+        })
+    }
+
+    fn add(&mut self, reading: Reading) {
+        if self.0.len() == MOST_READINGS {
+            self.0.pop_front();
+        }
+        self.0.push_back(reading);
+    }
 }
 
 impl Work {
-    pub(super) fn new(undone: Option<(usize, Range<usize>)>) -> Self {
+    pub(super) fn new(undone: Undone) -> Self {
         Self {
             decodings: MOST_DECODED,
             depth: 0,
@@ -39,6 +81,30 @@ impl Work {
 }
 
 impl Matcher {
+    /// Looks at a marker in plain sight, between escapes: `sk%2Dproj%2D…`.
+    pub(super) fn undo_between(
+        &self,
+        reach: &mut Reach<'_>,
+        at: usize,
+        work: &mut Work,
+        hits: &mut Vec<Hit>,
+    ) {
+        // If there are any in the key, one stands where the plain characters end.
+        let plain = |b| Alphabet::Base64url.has(b);
+        let left = reach.run_left(at, LONGEST_SIDE, plain);
+        let right = reach.run_right(at, LONGEST_SIDE, plain);
+        let before = reach.before(left, 1).first().copied();
+        let after = reach.get(right);
+        for (index, decoder) in DECODERS.iter().enumerate() {
+            let Some(Ends { first, last }) = decoder.mixes() else {
+                continue;
+            };
+            if after == Some(first) || before == Some(first) || last.is_some() && before == last {
+                self.undo(reach, at, index, 0, work, hits);
+            }
+        }
+    }
+
     /// Undoes an encoding around an anchor and searches what comes out.
     pub(super) fn undo(
         &self,
@@ -50,13 +116,8 @@ impl Matcher {
         hits: &mut Vec<Hit>,
     ) {
         let decoder: &dyn Decoder = DECODERS[index];
-        // Escapes say themselves where they begin; digits and letters may be read from another
-        // place on and then say something else, so those are undone for each anchor.
-        let undone_already = decoder.mixes()
-            && work.undone.as_ref().is_some_and(|(before, range)| {
-                *before == index && range.contains(&at) && at + LONGEST_ENCODED < range.end
-            });
-        if undone_already || work.depth == MOST_NESTED || work.decodings == 0 {
+        if work.depth == MOST_NESTED || work.decodings == 0 || work.undone.covers(index, at, offset)
+        {
             return;
         }
         let window = reach.window();
@@ -71,7 +132,7 @@ impl Matcher {
         }
         work.decodings -= 1;
         work.depth += 1;
-        let outer = work.undone.take();
+        let mut outer = std::mem::take(&mut work.undone);
         let text = Text::whole(&decoded.bytes);
         let before = hits.len();
         let mut from = 0;
@@ -82,13 +143,19 @@ impl Matcher {
         for hit in &mut hits[before..] {
             let span = decoded.span(&hit.span);
             hit.span = base + span.start..base + span.end;
+            if let Some(then) = decoded.then {
+                hit.decoders.insert(0, then);
+            }
             hit.decoders.insert(0, decoder.name());
         }
         work.depth -= 1;
-        work.undone = if work.depth == 0 {
-            Some((index, looked))
-        } else {
-            outer
-        };
+        outer.add(Reading {
+            decoder: index,
+            base,
+            from: decoded.from,
+            looked,
+            ended: decoded.ended,
+        });
+        work.undone = outer;
     }
 }

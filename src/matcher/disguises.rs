@@ -1,5 +1,10 @@
 //! Every disguise of a key, written here and found by the matcher: what the decoders promise.
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
+
 use super::*;
 use crate::rules::Template;
 use proptest::prelude::*;
@@ -87,6 +92,33 @@ const DISGUISES: &[Disguise] = &[
     ("base64 of UTF-16", &["base64", "utf-16"], |k, n| {
         base64(&utf16(&format!("{}'{k}'", "$".repeat(n % 5)), false)).into()
     }),
+    ("gzip in base64", &["base64", "gzip"], |k, n| {
+        let text = format!("{}\nkey: {k}\n", "some words ".repeat(n));
+        let mut gz = GzEncoder::new(Vec::new(), Compression::default());
+        gz.write_all(text.as_bytes()).unwrap();
+        format!("{{\"data\": \"{}\"}}", base64(&gz.finish().unwrap())).into()
+    }),
+    ("gzip in base64, wrapped", &["base64", "gzip"], |k, n| {
+        let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+        gz.write_all(format!("{n} {k}").as_bytes()).unwrap();
+        wrapped(&base64(&gz.finish().unwrap()), 76, "\n  ").into()
+    }),
+    ("zlib in base64", &["base64", "zlib"], |k, n| {
+        let text = format!("{}{{\"key\": \"{k}\"}}", "words of a text, ".repeat(n));
+        let mut z = ZlibEncoder::new(Vec::new(), Compression::default());
+        z.write_all(text.as_bytes()).unwrap();
+        format!("x = b'{}'", base64(&z.finish().unwrap())).into()
+    }),
+    (
+        "base64 of gzip of base64",
+        &["base64", "gzip", "base64"],
+        |k, n| {
+            let mut gz = GzEncoder::new(Vec::new(), Compression::default());
+            let inner = base64(format!("{}{k}", "b".repeat(n)).as_bytes());
+            gz.write_all(format!("data: {inner}\n").as_bytes()).unwrap();
+            base64(&gz.finish().unwrap()).into()
+        },
+    ),
     ("UTF-16, little end first", &["utf-16"], |k, n| {
         [vec![b'x'; n % 2], utf16(&format!("key {k}\n"), false)].concat()
     }),
@@ -137,6 +169,10 @@ const DISGUISES: &[Disguise] = &[
     ("\\u, where it must be", &["unicode-escape"], |k, _| {
         k.replace('-', "\\u002d").into()
     }),
+    ("\\u in JSON in JSON", &["unicode-escape"], |k, n| {
+        let escape = format!("{}u002d", "\\".repeat([2, 4][n % 2]));
+        format!("{{\"body\": \"{}\"}}", k.replace('-', &escape)).into()
+    }),
     ("octal", &["octal-escape"], |k, _| {
         each(k, |b| format!("\\{b:03o}")).into()
     }),
@@ -163,6 +199,22 @@ const DISGUISES: &[Disguise] = &[
     }),
     ("adjacent strings", &["joined"], |k, n| {
         format!("(\n    '{}'\n)", wrapped(k, 12 + n % 30, "'\n    '")).into()
+    }),
+    ("strings with dots between", &["joined"], |k, n| {
+        format!("'{}'", wrapped(k, 12 + n % 30, "' . '")).into()
+    }),
+    ("a template", &["joined"], |k, n| {
+        format!("`${{\"{}\"}}`", wrapped(k, 12 + n % 30, "\"}${\"")).into()
+    }),
+    ("a sum of strings in JSON", &["joined"], |k, n| {
+        let sum = wrapped(k, 12 + n % 30, "\\\" + \\\"");
+        format!("{{\"code\": \"k = \\\"{sum}\\\"\"}}").into()
+    }),
+    ("folded YAML", &["joined"], |k, n| {
+        format!(">-\n    {}", wrapped(k, 20 + n % 20, "\n    ")).into()
+    }),
+    ("JSON in JSON", &[], |k, _| {
+        format!("{{\"body\": \"{{\\\"key\\\": \\\"{k}\\\"}}\"}}").into()
     }),
     ("an array to be joined", &["joined"], |k, n| {
         format!("[\"{}\"].join(\"\")", wrapped(k, 12 + n % 30, "\", \"")).into()

@@ -23,6 +23,8 @@ pub(super) const LONGEST_SIDE: usize = LONGEST_HALF + LONGEST_SLUG + 16;
 /// All rules that share a marker: one of them classifies the key.
 pub(super) struct Family {
     marker: Vec<u8>,
+    /// What all prefixes begin with.
+    head: Vec<u8>,
     members: Vec<Member>,
 }
 
@@ -55,6 +57,7 @@ impl Family {
     pub(super) fn new(marker: &str) -> Self {
         Self {
             marker: marker.as_bytes().to_vec(),
+            head: Vec::new(),
             members: Vec::new(),
         }
     }
@@ -70,6 +73,15 @@ impl Family {
         alnum_halves: &[Halves],
         halves: &[Halves],
     ) {
+        for prefix in prefixes {
+            let head = prefix.head().as_bytes();
+            if self.members.is_empty() && self.head.is_empty() {
+                self.head = head.to_vec();
+            }
+            let common = self.head.iter().zip(head).take_while(|(a, b)| a == b);
+            let common = common.count();
+            self.head.truncate(common);
+        }
         self.members.extend(prefixes.iter().map(|prefix| Member {
             rule,
             prefix: prefix.clone(),
@@ -80,6 +92,8 @@ impl Family {
 
     /// The best beginning in `left`, which ends where the marker starts.
     fn beginning(&self, left: &[u8]) -> Option<Beginning<'_>> {
+        // Most markers that are no key's have no prefix at all before them.
+        memchr::memmem::find(left, &self.head)?;
         let mut best: Option<Beginning<'_>> = None;
         for member in &self.members {
             for start in memchr::memmem::find_iter(left, member.prefix.head().as_bytes()) {
@@ -278,9 +292,45 @@ impl Examiner for Family {
         }
         self.joined(reach, at, offset, found);
     }
+
+    fn may_hold(&self, reach: &mut Reach<'_>, at: usize, offset: usize) -> bool {
+        // As much of the marker as stands in one piece with its half has to be the marker.
+        let is_key = |b: &&u8| Alphabet::Base64url.has(**b);
+        let (before, behind) = self.marker.split_at(offset);
+        let right = reach.slice(at..at + behind.len());
+        let right = &right[..right.iter().take_while(is_key).count()];
+        let left = reach.before(at, before.len() + 1);
+        let piece = left.iter().rev().take_while(is_key).count();
+        let mut first = &left[left.len() - piece..];
+        if let [.., b'\\'] = left[..left.len() - piece]
+            && let [b'n' | b'r' | b't', rest @ ..] = first
+        {
+            // The letter of an escaped line break.
+            first = rest;
+        }
+        let least = first.len().min(before.len());
+        // An escape ends in digits, which are no part of the marker.
+        let escaped = first.last().is_some_and(u8::is_ascii_hexdigit);
+        behind.starts_with(right)
+            && (escaped || first[first.len() - least..] == before[before.len() - least..])
+    }
+
+    fn begins_in(&self, run: &[u8]) -> Option<usize> {
+        let heads = self.members.iter().map(|m| m.prefix.head().as_bytes());
+        heads
+            .filter_map(|head| memchr::memmem::find(run, head))
+            .min()
+    }
 }
 
 impl Family {
+    /// Whether there is a gap near enough for a key in pieces.
+    fn is_cut_near(reach: &mut Reach<'_>, at: usize) -> bool {
+        let is_key = |b| Alphabet::Base64url.has(b);
+        at - reach.run_left(at, LONGEST_SIDE, is_key) < LONGEST_SIDE
+            || reach.run_right(at, LONGEST_SIDE, is_key) - at < LONGEST_SIDE
+    }
+
     /// Whether pieces around the marker make a key.
     fn joined(
         &self,
@@ -291,6 +341,9 @@ impl Family {
     ) -> bool {
         let window = reach.window();
         let base = window.start;
+        if !Self::is_cut_near(reach, at) {
+            return false;
+        }
         let joined = Joined::around(reach.peek(window), at - base);
         reach.slice(base + joined.looked.start..base + joined.looked.end);
         let Some((rule, key)) = joined.key(self, at - base, offset) else {

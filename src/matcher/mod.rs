@@ -13,20 +13,23 @@ mod disguises;
 mod joined;
 mod looks;
 mod marked;
+mod masking;
 mod near;
 mod pattern;
 mod reach;
 mod redact;
 mod token;
+mod values;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 pub use self::anchors::{AnchorId, Anchors};
-use self::decode::DECODERS;
-use self::disguised::Work;
+use self::disguised::{Undone, Work};
+pub use self::masking::{MASKS_BACK, Masking, Shown};
 use self::reach::Reach;
 pub use self::redact::Redacted;
+pub use self::values::{Named, Values};
 use crate::finding::{Confidence, RuleInfo};
 use crate::secret::{Fingerprint, Secret};
 
@@ -129,6 +132,16 @@ trait Examiner: Send + Sync {
     /// `at` is where the anchor stands, `offset` where the anchor lies in its literal (a marker,
     /// a prefix).
     fn examine(&self, reach: &mut Reach<'_>, at: usize, offset: usize, found: &mut Vec<Candidate>);
+
+    /// Whether there may be a key at all, in plain, in pieces or between escapes: a quick look.
+    fn may_hold(&self, _reach: &mut Reach<'_>, _at: usize, _offset: usize) -> bool {
+        true
+    }
+
+    /// Where in a run of a key's characters, of which more may follow, one of its keys may begin.
+    fn begins_in(&self, _run: &[u8]) -> Option<usize> {
+        None
+    }
 }
 
 /// Who looks at an anchor.
@@ -177,7 +190,7 @@ impl Matcher {
         id: AnchorId,
         hits: &mut Vec<Hit>,
     ) -> Examined {
-        self.examine_within(text, at, id, &mut Work::new(None), hits)
+        self.examine_within(text, at, id, &mut Work::new(Undone::default()), hits)
     }
 
     fn examine_within(
@@ -193,12 +206,12 @@ impl Matcher {
             match used.look {
                 Look::Examiner(index) => {
                     let mut found = Vec::new();
+                    if !self.examiners[index].may_hold(&mut reach, at, used.offset) {
+                        continue;
+                    }
                     self.examiners[index].examine(&mut reach, at, used.offset, &mut found);
                     if found.is_empty() && index < self.marked {
-                        // A marker in plain sight, between escapes: `sk%2Dproj%2D…`.
-                        for (mixing, _) in DECODERS.iter().enumerate().filter(|(_, d)| d.mixes()) {
-                            self.undo(&mut reach, at, mixing, 0, work, hits);
-                        }
+                        self.undo_between(&mut reach, at, work, hits);
                     }
                     hits.extend(found.into_iter().map(|candidate| self.hit(candidate)));
                 }
@@ -216,7 +229,7 @@ impl Matcher {
         let tail = self.anchors.longest() - 1;
         let searched = &text.bytes[..text.bytes.len().min(within.end.saturating_add(tail))];
         let mut from = within.start;
-        let mut undone = None;
+        let mut undone = Undone::default();
         while let Some((at, id)) = self.anchors.find(searched, from) {
             if at >= within.end {
                 break;

@@ -103,4 +103,8 @@ impl Examiner for Token {
             Confidence::Medium,
         ));
     }
+
+    fn begins_in(&self, run: &[u8]) -> Option<usize> {
+        memchr::memmem::find(run, &self.prefix)
+    }
 }

@@ -7,7 +7,8 @@ use std::io::{self, Write};
 
 use ::csv::{self, Terminator, WriterBuilder};
 
-use super::view::{has_lines, parts, status_word, suppressed_by, suppression_text};
+use super::checks::sentence;
+use super::view::{parts, status_word, suppressed_by, suppression_text};
 use super::{Report, Run, count, ordered, wire};
 use crate::finding::{Finding, Status};
 
@@ -36,7 +37,7 @@ type Row = [String; COLUMNS.len()];
 
 fn row(finding: &Finding) -> Row {
     let location = &finding.location;
-    let number = |n: u64| match has_lines(&location.place) {
+    let number = |n: u64| match location.has_lines() {
         true => n.to_string(),
         false => String::new(),
     };
@@ -53,7 +54,7 @@ fn row(finding: &Finding) -> Row {
         wire::tame(&finding.rule.title).to_string(),
         finding.secret.mask().to_string(),
         finding.fingerprint.to_string(),
-        location.place.masked().to_string(),
+        location.named().to_string(),
         number(location.line),
         number(location.column),
         location.offset.to_string(),
@@ -74,7 +75,7 @@ fn not_read(status: &str, place: String, note: String) -> Row {
 }
 
 /// Spreadsheets take a cell that begins so for a formula; an apostrophe makes text of it.
-fn guarded(cell: &str) -> Cow<'_, str> {
+pub(super) fn guarded(cell: &str) -> Cow<'_, str> {
     match cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         true => format!("'{cell}").into(),
         false => cell.into(),
@@ -82,7 +83,7 @@ fn guarded(cell: &str) -> Cow<'_, str> {
 }
 
 /// What the writer underneath said: a closed pipe must stay one.
-fn said(error: csv::Error) -> io::Error {
+pub(super) fn said(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         other => io::Error::other(format!("can't write CSV: {other:?}")),
@@ -94,33 +95,37 @@ impl Report for Csv {
         let mut table = WriterBuilder::new()
             .terminator(Terminator::CRLF)
             .from_writer(out);
-        let mut write = |row: Row| {
+        // A column more where somebody asked about the keys.
+        let mut write = |row: &Row, more: Option<String>| {
+            let cells = row.iter().chain(more.as_ref());
             table
-                .write_record(row.iter().map(|cell| guarded(cell).into_owned()))
+                .write_record(cells.map(|cell| guarded(cell).into_owned()))
                 .map_err(said)
         };
-        write(COLUMNS.map(str::to_owned))?;
+        let more = |one: &str| run.checks.map(|_| one.to_owned());
+        write(&COLUMNS.map(str::to_owned), more("verification"))?;
         for finding in ordered(run.findings) {
-            write(row(finding))?;
+            let known = sentence(run.checks, finding).unwrap_or_default();
+            write(&row(finding), more(&known))?;
         }
         let coverage = run.coverage;
         for failure in &coverage.failures {
             let why = wire::tame(&failure.why).to_string();
-            write(not_read("failed", failure.what.to_string(), why))?;
+            write(&not_read("failed", failure.what.to_string(), why), more(""))?;
         }
-        let more = coverage
+        let rest = coverage
             .failed
             .saturating_sub(coverage.failures.len() as u64);
-        if more > 0 {
+        if rest > 0 {
             let note = format!(
                 "{} could not be read",
-                count(more, "more item", "more items")
+                count(rest, "more item", "more items")
             );
-            write(not_read("failed", String::new(), note))?;
+            write(&not_read("failed", String::new(), note), more(""))?;
         }
         if coverage.interrupted {
             let note = "stopped before the end: this table is not whole".to_owned();
-            write(not_read("interrupted", String::new(), note))?;
+            write(&not_read("interrupted", String::new(), note), more(""))?;
         }
         table.flush()
     }

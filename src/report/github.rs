@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::view::{Totals, has_lines, suppressed_by, suppression_text};
+use super::checks::sentence;
+use super::view::{Totals, suppressed_by, suppression_text};
 use super::{Report, Run, count, ordered};
 use crate::finding::{Finding, Status};
 use crate::secret::{Masked, is_unsafe_to_show};
@@ -47,13 +48,14 @@ fn annotate(
     writeln!(out, "::{level} {place}{comma}title={title}::{message}")
 }
 
-fn finding(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
+fn finding(run: &Run<'_>, finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
     let location = &finding.location;
     let name = location.place.masked();
     let mut place = String::new();
     if location.place.path().is_some() {
         place = format!("file={}", property(&name));
-        if has_lines(&location.place) {
+        // Lines of a member are no lines of its file.
+        if location.has_lines() && location.members.is_empty() {
             write!(place, ",line={},col={}", location.line, location.column)
                 .expect("a String takes all");
         }
@@ -69,6 +71,9 @@ fn finding(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
     let (level, title) = match &finding.status {
         Status::Counts => {
             message.push_str(&rule.remedy);
+            if let Some(known) = sentence(run.checks, finding) {
+                write!(message, " Verified: {known}.").expect("a String takes all");
+            }
             ("error", rule.title.clone())
         }
         Status::Before => {
@@ -87,7 +92,7 @@ fn finding(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
 impl Report for Github {
     fn finish(&mut self, run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
         for each in ordered(run.findings) {
-            finding(each, out)?;
+            finding(run, each, out)?;
         }
         let coverage = run.coverage;
         for failure in &coverage.failures {

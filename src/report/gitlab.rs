@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::view::{has_lines, parts, status_word, suppressed_by, suppression_text};
+use super::checks::sentence;
+use super::view::{parts, status_word, suppressed_by, suppression_text};
 use super::{Report, Run, count, ordered, wire};
 use crate::finding::{Finding, Severity, Status};
 
@@ -114,11 +115,11 @@ struct Detail {
 fn uuid(finding: &Finding) -> String {
     let mut hash = Sha256::new();
     hash.update(finding.fingerprint.to_string());
-    hash.update(finding.location.place.masked().as_bytes());
+    hash.update(finding.location.named().as_bytes());
     if let Some(path) = finding.location.place.path() {
         hash.update(path.raw().as_os_str().as_encoded_bytes());
     }
-    hash.update([u8::from(has_lines(&finding.location.place))]);
+    hash.update([u8::from(finding.location.has_lines())]);
     hash.update(finding.location.offset.to_be_bytes());
     let mut id = [0; 16];
     id.copy_from_slice(&hash.finalize()[..16]);
@@ -149,10 +150,12 @@ fn at_most(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }
 
-fn vulnerability<'a>(finding: &'a Finding, commit: &'a str) -> Vulnerability<'a> {
+fn vulnerability<'a>(run: &Run<'_>, finding: &'a Finding, commit: &'a str) -> Vulnerability<'a> {
     let rule = &finding.rule;
     let location = &finding.location;
-    let line = has_lines(&location.place).then_some(location.line);
+    // Lines of a member are no lines of its file.
+    let in_file = location.has_lines() && location.members.is_empty();
+    let line = in_file.then_some(location.line);
     let (before, key, after) = parts(&finding.context);
     let detail = |kind, name, value| Detail { kind, name, value };
     let mut details = BTreeMap::from([
@@ -183,6 +186,9 @@ fn vulnerability<'a>(finding: &'a Finding, commit: &'a str) -> Vulnerability<'a>
             "decoders",
             detail("text", "Decoded from", finding.decoders.join(", ")),
         );
+    }
+    if let Some(known) = sentence(run.checks, finding) {
+        details.insert("verification", detail("text", "Verification", known));
     }
     Vulnerability {
         id: uuid(finding),
@@ -291,7 +297,7 @@ impl Report for Gitlab {
                 },
                 vulnerabilities: open
                     .into_iter()
-                    .map(|finding| vulnerability(finding, commit))
+                    .map(|finding| vulnerability(run, finding, commit))
                     .collect(),
             },
         )

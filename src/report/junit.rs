@@ -7,6 +7,7 @@ use quick_junit::{
     NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite, XmlString,
 };
 
+use super::checks::sentence;
 use super::view::{parts, suppressed_by, suppression_text};
 use super::{Report, Run, count, ordered, wire};
 use crate::finding::{Finding, Status};
@@ -30,7 +31,7 @@ fn error(name: &str, class: &str, kind: &str, message: &str) -> TestCase {
     case(name, class, status)
 }
 
-fn finding(finding: &Finding) -> TestCase {
+fn finding(run: &Run<'_>, finding: &Finding) -> TestCase {
     let rule = &finding.rule;
     let title = wire::tame(&rule.title);
     let message = format!("{title} {}", finding.secret.mask());
@@ -58,8 +59,10 @@ fn finding(finding: &Finding) -> TestCase {
         true => String::new(),
         false => format!("\nDecoded from: {}", finding.decoders.join(", ")),
     };
+    let known = sentence(run.checks, finding).map(|known| format!("\nVerification: {known}"));
+    let known = known.unwrap_or_default();
     status.set_type(rule.id.as_str()).set_description(xml(format!(
-        "{}\n{before}{key}{after}\nSeverity: {}\nConfidence: {}\nFingerprint: {}{decoders}\n{remedy}",
+        "{}\n{before}{key}{after}\nSeverity: {}\nConfidence: {}\nFingerprint: {}{decoders}{known}\n{remedy}",
         finding.location,
         rule.severity.as_str(),
         finding.confidence.as_str(),
@@ -67,7 +70,7 @@ fn finding(finding: &Finding) -> TestCase {
     )));
     case(
         &format!("{message} at {}", finding.location),
-        &finding.location.place.masked().to_string(),
+        &finding.location.named().to_string(),
         status,
     )
 }
@@ -85,7 +88,11 @@ impl Report for Junit {
             suite.add_property((name, tally.items.to_string()));
         }
         suite.add_property(("complete", coverage.is_complete().to_string().as_str()));
-        suite.add_test_cases(ordered(run.findings).into_iter().map(finding));
+        suite.add_test_cases(
+            ordered(run.findings)
+                .into_iter()
+                .map(|each| finding(run, each)),
+        );
         for failure in &coverage.failures {
             let what = failure.what.to_string();
             let why = wire::tame(&failure.why).to_string();

@@ -2,9 +2,11 @@
 //! with the same [`Run`]. Nothing here opens, reads or decides anything; text from outside comes
 //! in as `Masked` and leaves escaped, as each format needs it.
 
+mod checks;
 mod csv;
 mod github;
 mod gitlab;
+mod inventory;
 mod json;
 mod jsonl;
 mod junit;
@@ -19,12 +21,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use self::inventory::{InventoryForm, write_inventory};
 pub use self::text::{Mode, Stopped};
 pub use self::words::{count, human_bytes, human_time};
 pub use crate::account::{Entry, Suppressions};
 use crate::coverage::Coverage;
 use crate::finding::Finding;
 use crate::secret::Masked;
+use crate::verdict::Checks;
 
 /// A run, over.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +39,8 @@ pub struct Run<'a> {
     pub coverage: &'a Coverage,
     /// The baseline's loose ends.
     pub suppressions: &'a Suppressions,
+    /// What is known of the keys beyond their bytes, if anybody asked.
+    pub checks: Option<&'a Checks>,
     /// What was scanned, as the user named it.
     pub target: &'a Masked,
     /// The commit that was checked out, hexadecimal, where it is known.

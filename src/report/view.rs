@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::checks::ChecksView;
 use super::wire::{self, Uri};
 use super::{Entry, Run};
 use crate::coverage::{Coverage, Failure, Tally};
 use crate::finding::{
-    Confidence, Context, Counted, Finding, InHistory, Location, Place, Severity, ShownPath, Status,
-    Suppression,
+    Confidence, Context, Counted, Finding, InHistory, Location, Member, Place, Severity, ShownPath,
+    Status, Suppression,
 };
 use crate::secret::{Fingerprint, Masked};
 
@@ -85,6 +86,9 @@ struct LocationView<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     name: Masked,
+    /// The way in, if the key is in a member of a container.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    members: Vec<MemberView<'a>>,
     /// Where `name` had to leave bytes out: the path, percent-encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     uri: Option<String>,
@@ -98,6 +102,22 @@ struct LocationView<'a> {
     length: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<HistoryView<'a>>,
+}
+
+#[derive(Serialize)]
+struct MemberView<'a> {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Masked::is_empty")]
+    name: &'a Masked,
+}
+
+impl<'a> MemberView<'a> {
+    fn new(member: &'a Member) -> Self {
+        Self {
+            kind: member.kind,
+            name: &member.name,
+        }
+    }
 }
 
 /// What history says of the key at this place.
@@ -143,7 +163,7 @@ impl<'a> HistoryView<'a> {
 impl<'a> LocationView<'a> {
     fn new(location: &'a Location) -> Self {
         let name = location.place.masked();
-        let inside = has_lines(&location.place);
+        let inside = location.has_lines();
         Self {
             kind: place_word(&location.place),
             uri: std::str::from_utf8(name.as_bytes()).is_err().then(|| {
@@ -152,6 +172,7 @@ impl<'a> LocationView<'a> {
                 }
             }),
             name,
+            members: location.members.iter().map(MemberView::new).collect(),
             blob: match &location.place {
                 Place::Staged { blob, .. } => Some(blob),
                 Place::Object(object) => Some(&object.object),
@@ -178,11 +199,6 @@ fn place_word(place: &Place) -> &'static str {
         Place::Staged { .. } => "staged",
         Place::Object(_) => "object",
     }
-}
-
-/// Whether line and column say something: a name has neither.
-pub(super) fn has_lines(place: &Place) -> bool {
-    !matches!(place, Place::FileName(_))
 }
 
 /// Stable word for a status.
@@ -273,6 +289,8 @@ pub(super) struct Summary<'a> {
     before: u64,
     suppressed: SuppressedView<'a>,
     coverage: CoverageView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<ChecksView<'a>>,
 }
 
 #[derive(Serialize)]
@@ -311,6 +329,7 @@ impl<'a> Summary<'a> {
                 expired: &run.suppressions.expired,
             },
             coverage: CoverageView::new(run),
+            verification: run.checks.map(ChecksView::new),
         }
     }
 }
@@ -320,6 +339,8 @@ pub(super) struct CoverageView<'a> {
     read: TallyView,
     #[serde(skip_serializing_if = "Option::is_none")]
     remembered: Option<TallyView>,
+    members: TallyView,
+    unread: &'a BTreeMap<&'static str, u64>,
     excluded: BTreeMap<&'static str, TallyView>,
     absent: &'a BTreeMap<&'static str, u64>,
     failed: u64,
@@ -345,11 +366,17 @@ impl From<Tally> for TallyView {
 struct FailureView<'a> {
     what: &'a Masked,
     why: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 impl<'a> From<&'a Failure> for FailureView<'a> {
-    fn from(Failure { what, why }: &'a Failure) -> Self {
-        Self { what, why }
+    fn from(failure: &'a Failure) -> Self {
+        Self {
+            what: &failure.what,
+            why: &failure.why,
+            reason: failure.reason,
+        }
     }
 }
 
@@ -362,6 +389,8 @@ impl<'a> CoverageView<'a> {
         Self {
             read: coverage.read.into(),
             remembered: (coverage.remembered.items > 0).then(|| coverage.remembered.into()),
+            members: coverage.members.into(),
+            unread: &coverage.unread,
             excluded: coverage.excluded.iter().map(excluded).collect(),
             absent: &coverage.absent,
             failed: coverage.failed,

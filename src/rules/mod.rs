@@ -1,6 +1,7 @@
 //! What a key looks like: rules from `rules/*.toml`, which are embedded, and the user's own in the
 //! same form. Parsing validates; whoever holds a [`Rules`] holds rules that work.
 
+mod places;
 mod shape;
 mod template;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+pub use self::places::{Place, PlaceError, System};
 pub use self::shape::{Alphabet, Halves, LONGEST_SLUG, Prefix, Shape, Value};
 pub use self::template::{Filled, MARKER, Template, TemplateError};
 use crate::finding::{RuleInfo, Severity};
@@ -23,6 +25,9 @@ const BUILT_IN: &[(&str, &str)] = &[
     ),
     ("azure.toml", include_str!("../../rules/azure.toml")),
 ];
+
+/// Where keys settle: no rules, but data of the same kind.
+const PLACES: &str = include_str!("../../rules/places.toml");
 
 /// A user's anchor has at least this many bytes: shorter ones stop the search too often.
 pub const SHORTEST_ANCHOR: usize = 3;

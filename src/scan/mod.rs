@@ -1,18 +1,23 @@
 //! Composes a run: a source says what to read, `examine` searches it, suppressions are looked up,
 //! findings and coverage are returned together.
 
+mod follow;
+mod layouts;
 mod objects;
 mod paths;
+mod places;
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use sha2::{Digest, Sha256};
+
 use crate::config::Globs;
-use crate::coverage::{Coverage, Excluded, Failure};
-use crate::examine::{self, Buffers, Found, Seen};
-use crate::finding::{Finding, Location, Place, ShownPath, Status};
+use crate::coverage::{Coverage, Excluded, Failure, Unread};
+use crate::examine::{Buffers, Examiner, Found, Seen, Unpacking, UnreadMember};
+use crate::finding::{Finding, Location, Place, ShownPath, Status, Way};
 use crate::matcher::Matcher;
 use crate::secret::Masked;
 use crate::suppress::Suppressor;
@@ -34,6 +39,8 @@ pub struct Settings {
     pub accept: Globs,
     /// What somebody answered for.
     pub suppress: Suppressor,
+    /// How containers are unpacked.
+    pub unpacking: Unpacking,
     /// Where git looks for the user's ignored paths if its configuration doesn't say.
     pub global_excludes: Option<PathBuf>,
 }
@@ -61,8 +68,11 @@ pub struct Scan<'a> {
     holds_back: AtomicBool,
     /// Whether markers in lines excuse nothing.
     heeds_no_markers: AtomicBool,
+    /// Whether being told to stop is how the run ends, and no interruption.
+    follows: AtomicBool,
     coverage: Mutex<Coverage>,
     buffers: Mutex<Vec<Buffers>>,
+    layouts: layouts::Layouts,
 }
 
 /// How far a run has come.
@@ -72,6 +82,20 @@ pub struct Progress {
     pub items: AtomicU64,
     /// Bytes read.
     pub bytes: AtomicU64,
+}
+
+/// The SHA-256 of what was read.
+fn sha256(mut reader: impl Read) -> io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut block = vec![0; 64 << 10];
+    loop {
+        match reader.read(&mut block) {
+            Ok(0) => return Ok(hash.finalize().into()),
+            Ok(read) => hash.update(&block[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// A lock whose data is whole even if a thread panicked while it held it: all of them only push.
@@ -96,15 +120,18 @@ impl<'a> Scan<'a> {
             findings: Mutex::default(),
             holds_back: AtomicBool::new(false),
             heeds_no_markers: AtomicBool::new(false),
+            follows: AtomicBool::new(false),
             coverage: Mutex::default(),
             buffers: Mutex::default(),
+            layouts: layouts::Layouts::default(),
         }
     }
 
     /// Searches a stream to its end.
     pub fn stream(&self, name: &str, reader: impl Read) {
-        self.read(&|| Place::Stream(name.to_owned()), |buffers, found| {
-            examine::stream(self.matcher, reader, buffers, &|| self.go_on(), found)
+        let place = || Place::Stream(name.to_owned());
+        self.read(&place, &|| None, |examiner, buffers, found| {
+            examiner.stream(b"", reader, buffers, found)
         });
     }
 
@@ -116,7 +143,8 @@ impl<'a> Scan<'a> {
             .unwrap_or_else(PoisonError::into_inner);
         coverage.read.items += self.progress.items.load(Ordering::Relaxed);
         coverage.read.bytes += self.progress.bytes.load(Ordering::Relaxed);
-        coverage.interrupted |= self.stop.load(Ordering::Relaxed);
+        coverage.interrupted |=
+            self.stop.load(Ordering::Relaxed) && !self.follows.load(Ordering::Relaxed);
         let mut findings = self
             .findings
             .into_inner()
@@ -133,6 +161,14 @@ impl<'a> Scan<'a> {
         Outcome { findings, coverage }
     }
 
+    fn examiner<'e>(&'e self, go_on: &'e (dyn Fn() -> bool + Sync)) -> Examiner<'e> {
+        Examiner {
+            matcher: self.matcher,
+            unpacking: &self.settings.unpacking,
+            go_on,
+        }
+    }
+
     fn go_on(&self) -> bool {
         !self.stop.load(Ordering::Relaxed)
     }
@@ -146,21 +182,31 @@ impl<'a> Scan<'a> {
     }
 
     /// Runs one examination, with its account. Most files hold nothing, so their place is made
-    /// fit to be shown only when it has to be.
-    fn read(
+    /// fit to be shown only when it has to be; `again` opens what was read once more.
+    fn read<'r>(
         &self,
         place: &dyn Fn() -> Place,
-        examine: impl FnOnce(&mut Buffers, &mut dyn FnMut(Found)) -> Seen,
+        again: &dyn Fn() -> Option<Box<dyn Read + 'r>>,
+        examine: impl FnOnce(Examiner<'_>, &mut Buffers, &mut dyn FnMut(Found)) -> Seen,
     ) {
+        let go_on = || self.go_on();
+        let examiner = self.examiner(&go_on);
         let mut buffers = lock(&self.buffers).pop().unwrap_or_default();
         let mut shown = None;
-        let seen = examine(&mut buffers, &mut |found| {
+        let seen = examine(examiner, &mut buffers, &mut |found| {
             self.found(found, shown.get_or_insert_with(place));
         });
         lock(&self.buffers).push(buffers);
         self.progress.bytes.fetch_add(seen.bytes, Ordering::Relaxed);
         if seen.packed {
             lock(&self.coverage).exclude(Excluded::Packed, seen.bytes);
+        }
+        if seen.seen_before.items > 0 {
+            lock(&self.coverage).exclude_all(Excluded::SeenBefore, seen.seen_before);
+        }
+        if seen.members.items > 0 || !seen.unread.is_empty() {
+            lock(&self.coverage).members.merge(seen.members);
+            self.unread(&place(), &seen.unread, again);
         }
         match seen.result {
             Ok(()) => {
@@ -175,22 +221,71 @@ impl<'a> Scan<'a> {
     }
 
     fn fail(&self, path: Option<&Path>, what: Masked, why: String) {
-        match path.is_some_and(|path| self.settings.accept.matches(path)) {
-            true => lock(&self.coverage).accepted.push(Failure { what, why }),
+        match self.accepts(path) {
+            true => lock(&self.coverage).accepted.push(Failure {
+                what,
+                why,
+                reason: None,
+            }),
             false => lock(&self.coverage).fail(what, why),
         }
+    }
+
+    fn accepts(&self, path: Option<&Path>) -> bool {
+        path.is_some_and(|path| self.settings.accept.matches(path))
+    }
+
+    /// Members that could not be read: failures, unless somebody acknowledged them.
+    fn unread<'r>(
+        &self,
+        place: &Place,
+        unread: &[UnreadMember],
+        again: &dyn Fn() -> Option<Box<dyn Read + 'r>>,
+    ) {
+        let accepted = self.accepts(place.path().map(ShownPath::raw));
+        let hash = match self.settings.suppress.has_members() && !unread.is_empty() {
+            true => again().and_then(|reader| sha256(reader).ok()),
+            false => None,
+        };
+        for UnreadMember { members, why } in unread {
+            let what = Masked::vouched(format!("{}{}", place.masked(), Way(members)));
+            let names = members.iter().map(|member| member.to_string());
+            let names: Vec<String> = std::iter::once(place.masked().to_string())
+                .chain(names)
+                .collect();
+            // Whoever acknowledged a container acknowledged what is in it.
+            let mut ways = (1..=names.len()).map(|steps| Masked::vouched(names[..steps].join("!")));
+            let acknowledged = hash.is_some_and(|hash| {
+                ways.any(|way| self.settings.suppress.acknowledges(&way, &hash).is_some())
+            });
+            match accepted || acknowledged {
+                true => self.accept_member(what, why),
+                false => lock(&self.coverage).fail_member(what, why),
+            }
+        }
+    }
+
+    fn accept_member(&self, what: Masked, why: &Unread) {
+        lock(&self.coverage).accepted.push(Failure {
+            what,
+            why: why.to_string(),
+            reason: Some(why.as_str()),
+        });
     }
 
     fn found(&self, found: Found, place: &Place) {
         let Found {
             hit,
+            members,
             offset,
             line,
             column,
             context,
             raw_line,
         } = found;
-        let line_here = (!self.heeds_no_markers.load(Ordering::Relaxed)).then_some(&raw_line[..]);
+        // Nobody who looks at a file sees what stands in its members.
+        let heeded = members.is_empty() && !self.heeds_no_markers.load(Ordering::Relaxed);
+        let line_here = heeded.then_some(&raw_line[..]);
         let suppressed = self
             .settings
             .suppress
@@ -203,6 +298,7 @@ impl<'a> Scan<'a> {
             decoders: hit.decoders,
             location: Location {
                 place: place.clone(),
+                members,
                 offset,
                 length: hit.span.len() as u64,
                 line,

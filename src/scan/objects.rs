@@ -2,12 +2,13 @@
 //! objects of a push, and the short texts that go with them.
 
 use std::collections::HashSet;
+use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::{Scan, lock};
 use crate::coverage::Excluded;
-use crate::examine;
+use crate::examine::{self, Found};
 use crate::finding::{Place, ShownPath, Status};
 use crate::repo::{
     NewObject, ObjectId, ObjectKind, ObjectReader, RepoError, Repository, path_from_bytes,
@@ -35,7 +36,7 @@ impl Scan<'_> {
                 continue;
             }
             self.name("name of a staged file", &blob.path);
-            self.blob(&blob.path, blob.id, content);
+            self.blob(repository, &blob.path, blob.id, content);
         }
         for path in change.submodules() {
             lock(&self.coverage).exclude(Excluded::Submodule, 0);
@@ -49,15 +50,12 @@ impl Scan<'_> {
             let Ok(content) = content else { continue };
             let mut buffers = lock(&self.buffers).pop().unwrap_or_default();
             // One that can't be read vouches for nothing: its keys count as added.
-            let _ = examine::stream(
-                self.matcher,
-                content,
-                &mut buffers,
-                &|| self.go_on(),
-                &mut |found| {
-                    known.insert(found.hit.fingerprint);
-                },
-            );
+            let go_on = || self.go_on();
+            let mut note = |found: Found| {
+                known.insert(found.hit.fingerprint);
+            };
+            self.examiner(&go_on)
+                .stream(b"", content, &mut buffers, &mut note);
             lock(&self.buffers).push(buffers);
         }
         for finding in lock(&self.findings).iter_mut() {
@@ -86,7 +84,7 @@ impl Scan<'_> {
             let kind = opened.as_ref().map_or(ObjectKind::Blob, ObjectReader::kind);
             if kind == ObjectKind::Blob {
                 let path = object.path.as_deref().unwrap_or_default();
-                self.blob(path, object.id, opened);
+                self.blob(repository, path, object.id, opened);
                 continue;
             }
             // A tree holds the names of files, also of such as are new nowhere else.
@@ -109,7 +107,13 @@ impl Scan<'_> {
         });
     }
 
-    fn blob(&self, path: &[u8], id: ObjectId, content: Result<ObjectReader, RepoError>) {
+    fn blob(
+        &self,
+        repository: &Repository,
+        path: &[u8],
+        id: ObjectId,
+        content: Result<ObjectReader, RepoError>,
+    ) {
         let raw = path_from_bytes(path);
         if self.settings.exclude.matches(&raw) {
             lock(&self.coverage).exclude(Excluded::Glob, 0);
@@ -119,9 +123,14 @@ impl Scan<'_> {
             path: ShownPath::new(raw.clone(), self.matcher.redact(path)),
             blob: id.to_string(),
         };
+        let again = || {
+            let opened = repository.objects().open(id).ok()?;
+            Some(Box::new(opened) as Box<dyn Read>)
+        };
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
         match content {
-            Ok(content) => self.read(&place, |buffers, found| {
-                examine::stream(self.matcher, content, buffers, &|| self.go_on(), found)
+            Ok(content) => self.read(&place, &again, |examiner, buffers, found| {
+                examiner.stream(name, content, buffers, found)
             }),
             Err(error) => self.fail(Some(&raw), place().masked(), error.to_string()),
         }

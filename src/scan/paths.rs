@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -56,8 +56,16 @@ impl Scan<'_> {
 
 impl Visitor for Scan<'_> {
     fn file(&self, path: &Path, file: File) {
-        self.read(&|| Place::File(self.shown(path)), |buffers, found| {
-            examine::file(self.matcher, &file, buffers, &|| self.go_on(), found)
+        let place = || Place::File(self.shown(path));
+        let again = || {
+            let opened = tree::open_named(path).ok()?;
+            Some(Box::new(opened) as Box<dyn Read>)
+        };
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        let blob = self.layouts.blob(path);
+        self.read(&place, &again, |examiner, buffers, found| match &blob {
+            Some(blob) => examiner.file_as(blob, &file, found),
+            None => examiner.file(name, &file, buffers, found),
         });
     }
 

@@ -261,6 +261,7 @@ pub(super) fn sources(src: &Path) -> Vec<Source> {
         let code = code_alone(&text);
         for (at, attribute) in code.match_indices("#[cfg(test)]") {
             let item = code[at + attribute.len()..].trim_start();
+            let item = item.strip_prefix("pub(crate) ").unwrap_or(item);
             let declared = item.strip_prefix("mod ").and_then(|m| m.split_once(';'));
             if let Some((name, _)) = declared
                 && name.chars().all(is_ident)

@@ -10,10 +10,12 @@ use code::{Source, sources};
 
 /// The rooms by layer. Imports point to lower layers only.
 const LAYERS: &[&[&str]] = &[
-    &["secret", "finding", "coverage", "account"],
     &[
-        "rules", "config", "suppress", "cache", "repo", "openai", "store", "rollout", "report",
-        "audit",
+        "secret", "finding", "coverage", "account", "clock", "verdict", "disk", "process",
+    ],
+    &[
+        "rules", "config", "cluster", "suppress", "cache", "repo", "http", "openai", "store",
+        "rollout", "report", "audit",
     ],
     &["matcher", "unpack", "verify"],
     &["examine", "rotate"],
@@ -28,10 +30,25 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("finding", "secret"),
     ("coverage", "secret"),
     ("account", "secret"),
+    ("process", "secret"),
+    ("cluster", "config"),
+    ("cluster", "http"),
+    ("store", "cluster"),
+    ("rollout", "cluster"),
+    ("rollout", "store"),
+    ("store", "config"),
+    ("rollout", "config"),
+    ("audit", "config"),
+    ("verdict", "secret"),
+    ("openai", "http"),
+    ("store", "http"),
+    ("rollout", "http"),
 ];
 
 /// Rooms that talk to the network. A scan reaches none of them.
-const NETWORK: &[&str] = &["openai", "verify", "store", "rollout", "rotate"];
+const NETWORK: &[&str] = &[
+    "http", "cluster", "openai", "verify", "store", "rollout", "rotate",
+];
 
 /// What opens connections, or brings a runtime that does.
 const CONNECTS: &[&str] = &[
@@ -196,6 +213,22 @@ fn a_scan_cannot_reach_the_network() {
         assert_none(
             network_under(&house, room),
             "a scan never touches the network",
+        );
+    }
+}
+
+#[test]
+fn the_sandbox_and_the_client_are_strangers() {
+    // A mistake that both share would be seen by neither.
+    let house = house();
+    for room in NETWORK {
+        assert!(
+            !reached(&house, "sandbox").contains(*room),
+            "the sandbox reaches {room}"
+        );
+        assert!(
+            !reached(&house, room).contains("sandbox"),
+            "{room} reaches the sandbox"
         );
     }
 }

@@ -7,12 +7,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use skewer::coverage::{Coverage, Excluded, Failure};
-use skewer::finding::{Context, Finding, Location, Place, ShownPath, Status, Suppression};
+use skewer::coverage::{Coverage, Excluded, Failure, Limit, Unread};
+use skewer::finding::{Context, Finding, Location, Member, Place, ShownPath, Status, Suppression};
 use skewer::matcher::Matcher;
 use skewer::report::{Entry, Options, Run, Suppressions, format};
 use skewer::rules::{Rules, Template};
 use skewer::secret::Masked;
+use skewer::verdict::{
+    Check, Checks, Deed, Evidence, Exposure, Life, Listing, ListingInfo, Money, Owner, Record,
+    RecordKind, Seen, Since, Spent, Unusable, Verdict, Why, decide,
+};
 
 pub(crate) struct Fixture {
     pub(crate) findings: Vec<Finding>,
@@ -20,6 +24,7 @@ pub(crate) struct Fixture {
     pub(crate) coverage: Coverage,
     pub(crate) suppressions: Suppressions,
     pub(crate) target: Masked,
+    pub(crate) checks: Option<Checks>,
 }
 
 struct Maker {
@@ -62,6 +67,7 @@ impl Maker {
                 confidence: hit.confidence,
                 decoders: hit.decoders,
                 location: Location {
+                    members: Vec::new(),
                     place: place.clone(),
                     offset: (line - 1) * 40 + hit.span.start as u64,
                     length: hit.span.len() as u64,
@@ -123,6 +129,26 @@ pub(crate) fn complete() -> Fixture {
     let stream = Place::Stream("standard input \u{1b}[2J".to_owned());
     make.scan(stream, 7, user.as_bytes(), Status::Counts);
 
+    // In containers: in a member, and in a member's name.
+    let member = |make: &Maker, kind: &'static str, raw: &[u8]| Member {
+        kind,
+        name: make.path(raw).shown().clone(),
+        is_content: kind == "gzip",
+    };
+    let place = file(&make, b"dist/image.tar");
+    make.scan(place.clone(), 14, user.as_bytes(), Status::Counts);
+    make.findings.last_mut().unwrap().location.members = vec![
+        member(&make, "layer", b"3"),
+        member(&make, "gzip", b""),
+        member(&make, "file", b"app/\x1b[2Jlib.jar"),
+        member(&make, "file", b"application.properties"),
+    ];
+    make.scan(place, 1, user.as_bytes(), Status::Counts);
+    make.findings.last_mut().unwrap().location.members = vec![
+        member(&make, "file", user.as_bytes()),
+        member(&make, "name", b""),
+    ];
+
     let staged = |make: &Maker, raw: &[u8]| Place::Staged {
         path: make.path(raw),
         blob: "a1b2c3d4".repeat(5),
@@ -151,6 +177,14 @@ pub(crate) fn complete() -> Fixture {
     coverage.accepted.push(Failure {
         what: make.path(b"vendor/broken.zip").shown().clone(),
         why: "the directory is damaged".to_owned(),
+        reason: None,
+    });
+    coverage.members.items = 1204;
+    coverage.members.bytes = 56_000_000;
+    coverage.accepted.push(Failure {
+        what: Masked::vouched("dist/a.zip → b.txt"),
+        why: Unread::Encrypted.to_string(),
+        reason: Some(Unread::Encrypted.as_str()),
     });
     let target = make.matcher.redact(format!("work/{old}").as_bytes());
     Fixture {
@@ -169,6 +203,7 @@ pub(crate) fn complete() -> Fixture {
             }],
         },
         target,
+        checks: None,
         findings: make.findings,
     }
 }
@@ -184,9 +219,130 @@ pub(crate) fn partial() -> Fixture {
             .coverage
             .fail(what, "permission denied\n(os error 13)");
     }
+    let what = Masked::vouched("dist/bomb.zip → b.txt");
+    let why = Unread::Over(Limit::Ratio);
+    fixture.coverage.fail_member(what, &why);
     // As if there had been more than are kept.
     fixture.coverage.failed = 1007;
     fixture.coverage.interrupted = true;
+    fixture
+}
+
+/// The same run, with something known of each key, in names that try to break out.
+pub(crate) fn verified() -> Fixture {
+    let mut fixture = complete();
+    let text = |text: &str| Masked::vouched(text);
+    let record = |id: &str| Record {
+        profile: "acme".to_owned(),
+        organisation: Some(text("acme-ltd")),
+        kind: RecordKind::Project,
+        project: Some(text("proj_1")),
+        project_name: Some(text("chat \u{1b}[31m")),
+        archived: false,
+        id: text(id),
+        name: Some(text("=1+1,\"x\"\n::error::[a](b) {0}")),
+        masked: text("sk-proj-****abcA"),
+        owner: Some(Owner {
+            kind: text("service_account"),
+            id: Some(text("user-1")),
+            name: Some(text("worker")),
+            email: None,
+            role: Some(text("member")),
+        }),
+        created_at: Some(1_780_000_000),
+        last_used_at: None,
+        expires_at: Some(1_800_000_000),
+        scopes: Some(vec![text("api.model.read")]),
+    };
+    let seen = |rows: Vec<Record>| {
+        decide(Seen {
+            rows,
+            listing: Listing::Complete,
+        })
+    };
+    let typed = Evidence::Typed("key_1".to_owned());
+    let spent = Spent {
+        requests: 1200,
+        input_tokens: 3_400_000,
+        output_tokens: 560,
+        cost: Money([("usd".to_owned(), 12.345)].into()),
+    };
+    let day = [(text("gpt-4o"), spent.clone()), (text("o9"), spent)];
+    let exposure = Exposure {
+        from: 1_789_000_000,
+        to: 1_790_000_000,
+        spent: [("2026-09-10".to_owned(), day.into())].into(),
+        foreign_models: Some(vec![text("o9")]),
+        deeds: Some(vec![Deed {
+            at: 1_780_000_000,
+            kind: text("api_key.created"),
+            by_the_key: false,
+            actor: Some(text("ada@acme.example")),
+            address: Some(text("192.0.2.7")),
+        }]),
+        gaps: vec![text("usage lags")],
+    };
+    let dead = Verdict::Dead {
+        answers: 3,
+        over: Duration::from_secs(20),
+        control: true,
+    };
+    let unknown = Verdict::Unknown(Why::new("timed_out", "no answer"));
+    let listing = Listing::Incomplete(Why::new("key_refused", "the admin key was revoked"));
+    let blind = decide(Seen {
+        rows: Vec::new(),
+        listing,
+    });
+    let known = [
+        (
+            Verdict::Live(Life::NoMoney),
+            seen(vec![record("key_1")]).hear(&typed),
+            Some(exposure),
+        ),
+        (dead, seen(Vec::new()), None),
+        (Verdict::not_probed(), seen(vec![record("key_2")]), None),
+        (
+            Verdict::Unusable(Unusable::Account),
+            seen(vec![record("key_3"), record("key_4")]),
+            None,
+        ),
+        (unknown, blind, None),
+    ];
+    let mut keys = Vec::new();
+    for finding in &fixture.findings {
+        if !keys.contains(&finding.fingerprint) {
+            keys.push(finding.fingerprint);
+        }
+    }
+    let checks = keys
+        .into_iter()
+        .zip(known)
+        .map(|(key, (verdict, identity, exposure))| {
+            let since = exposure.as_ref().map(|e| Since {
+                at: e.from,
+                by: "first commit",
+            });
+            let check = Check {
+                verdict,
+                identity,
+                since,
+                exposure,
+            };
+            (key, check)
+        });
+    fixture.checks = Some(Checks {
+        keys: checks.collect(),
+        probed: true,
+        listings: vec![ListingInfo {
+            profile: "acme".to_owned(),
+            organisation: Some(text("acme-ltd")),
+            projects: 12,
+            keys: 3456,
+            age: 300,
+            incomplete: Some(text("the admin key was revoked")),
+        }],
+        notes: vec![text("the admin key of acme lacks something")],
+    });
     fixture
 }
 
@@ -205,6 +361,7 @@ impl Fixture {
             findings: &self.findings,
             coverage: &self.coverage,
             suppressions: &self.suppressions,
+            checks: self.checks.as_ref(),
             target: &self.target,
             commit: None,
             version: "0.1.0",

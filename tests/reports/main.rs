@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::Path;
 
-use fixture::{Fixture, clean, complete, partial};
+use fixture::{Fixture, clean, complete, partial, verified};
 use insta::assert_snapshot;
 use serde_json::Value;
 use skewer::report::{FORMATS, Mode, Options, Stopped, format};
@@ -107,6 +107,16 @@ fn text_has_other_moods() {
     assert_snapshot!("text-commit-unread", of(&unread, SHORT, false));
     small.findings.retain(|finding| !finding.counts());
     assert_snapshot!("text-commit-before", of(&small, SHORT, false));
+}
+
+#[test]
+fn what_is_known_of_keys_is_told_in_every_form() {
+    let fixture = verified();
+    for format in FORMATS {
+        let text = fixture.render(format.name, &Options::default());
+        assert!(text.contains("live, without money"), "{}", format.name);
+    }
+    assert_snapshot!("text-verified", fixture.render("text", &Options::default()));
 }
 
 #[test]
@@ -225,7 +235,8 @@ fn revealed_keys_stand_in_the_field_secret_alone() {
 
 #[test]
 fn no_format_lets_a_name_drive_the_terminal() {
-    for (name, text) in all(&partial(), &Options::default()) {
+    let both = [partial(), verified()];
+    for (name, text) in both.iter().flat_map(|f| all(f, &Options::default())) {
         let text = match name.as_str() {
             "csv" => text.replace("\r\n", "\n"),
             _ => text,
@@ -358,6 +369,7 @@ fn reports_are_laid_out_for_the_schema_check() {
     for (name, fixture) in [
         ("complete", complete()),
         ("partial", partial()),
+        ("verified", verified()),
         ("clean", clean()),
     ] {
         for format in FORMATS {

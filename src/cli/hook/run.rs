@@ -220,7 +220,8 @@ impl Run {
         started: (jiff::Timestamp, Instant),
     ) -> anyhow::Result<Exit> {
         let counts = outcome.findings.iter().any(Finding::counts);
-        let exit = match (counts, outcome.coverage.is_complete()) {
+        // Members of archives are warned of, no more: few changes are about them.
+        let exit = match (counts, outcome.coverage.is_complete_outside()) {
             (true, _) => Exit::Found,
             (false, true) => Exit::Nothing,
             // Whatever the settings say of what can't be read: nobody looked.
@@ -241,6 +242,7 @@ impl Run {
             findings: &outcome.findings,
             coverage: &outcome.coverage,
             suppressions,
+            checks: None,
             target: &Masked::vouched(self.hook.as_str()),
             commit: None,
             version: env!("CARGO_PKG_VERSION"),

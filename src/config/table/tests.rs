@@ -5,6 +5,7 @@ fn file(text: &str) -> File {
         name: "skewer.toml".to_owned(),
         base: PathBuf::from("/r"),
         text: text.to_owned(),
+        trusted: false,
     }
 }
 
@@ -32,7 +33,8 @@ fn the_stronger_source_wins_and_lists_add_up() {
     let user = File {
         name: "~/config.toml".to_owned(),
         base: PathBuf::from("/home/u/.config/skewer"),
-        text: "threads = 1\nexclude = ['*.min.js']\nrules = ['mine.toml']".to_owned(),
+        text: "threads = 1\nexclude = ['*.min.js']\nrules = ['mine.toml']\n[openai]\napi = 'https://x.example'".to_owned(),
+        trusted: true,
     };
     let project = file(
         "threads = 2\nno-ignore = true\nexclude = [\n  'vendor',\n  'dist/**',\n]\nrules = ['rules/acme.toml']\n",
@@ -67,6 +69,13 @@ fn the_stronger_source_wins_and_lists_add_up() {
     baseline = "/r/skewer-baseline.toml"  # default
     on-incomplete = "fail"  # default
     threads = 5  # --threads
+    max-depth = 16  # default
+    max-member-size = "4GiB"  # default
+    max-unpacked-size = "16GiB"  # default
+    max-ratio = 1000  # default
+    max-members = 1000000  # default
+    max-seconds = 300  # default
+    max-memory = "256MiB"  # default
     "#);
 }
 
@@ -160,6 +169,24 @@ fn a_file_can_set_nothing_but_a_scan() {
         );
     }
     assert!(error("[store]\npath = 'x'").contains("name a store"));
+    for (text, deed) in [
+        (
+            "[openai]\napi = 'https://evil.example'",
+            "choose where keys are sent",
+        ),
+        ("[network]\nproxy = 'http://evil.example'", "choose a proxy"),
+        (
+            "[profiles.a]\nadmin-key = { command = ['x'] }",
+            "choose admin keys",
+        ),
+        ("profiles.a.admin-key.env = 'X'", "choose admin keys"),
+    ] {
+        let said = error(text);
+        assert!(
+            said.contains(deed) && said.contains("your own configuration"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

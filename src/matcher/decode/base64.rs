@@ -10,9 +10,12 @@ use super::{Decoded, Decoder, Trace};
 
 pub(in crate::matcher) struct Base64;
 
-/// How many characters are decoded on either side of the trace: a long key in base64 of base64 of
-/// UTF-16 has 1,190.
-const MOST: usize = 1400;
+/// How many characters are decoded before the trace: a long key in base64 of base64 of UTF-16 has
+/// 1,190.
+const MOST_BEFORE: usize = 1400;
+
+/// And behind it: as many again, so that not every trace in a long text is decoded for itself.
+const MOST_BEHIND: usize = 2 * MOST_BEFORE;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -123,7 +126,7 @@ impl Decoder for Base64 {
         // The characters around the trace, without the breaks between them.
         let mut left: Vec<(u8, u32)> = Vec::new();
         let mut start = at;
-        while left.len() < MOST {
+        while left.len() < MOST_BEFORE {
             match start.checked_sub(1).and_then(|p| value(window[p])) {
                 // The letter of an escaped break belongs to the break.
                 Some(_) if break_before(window, start) > 0 => start -= break_before(window, start),
@@ -141,37 +144,69 @@ impl Decoder for Base64 {
         let keep = left.len().saturating_sub((left.len() + 4 - offset) % 4);
         left.truncate(keep);
         left.reverse();
+        let (behind, end) = digits(window, at, MOST_BEHIND);
+        let ended = behind.len() < MOST_BEHIND && end + 66 < window.len();
         let mut all = left;
-        let mut end = at;
-        while all.len() < keep + MOST && end < window.len() {
-            match value(window[end]) {
-                Some(v) => {
-                    all.push((v, end as u32));
-                    end += 1;
-                }
-                None => match break_after(window, end) {
-                    0 => break,
-                    n => end += n,
-                },
-            }
-        }
-        let mut decoded = Decoded {
+        all.extend(behind);
+        let (bytes, from) = bytes(&all);
+        Decoded {
+            bytes,
+            from,
             looked: start.saturating_sub(66)..end + 66,
-            ..Decoded::default()
-        };
-        for group in all.chunks(4) {
-            let bits = group
-                .iter()
-                .fold(0u32, |bits, (v, _)| bits << 6 | u32::from(*v))
-                << (6 * (4 - group.len()));
-            let made: Range<usize> = 0..(group.len() * 6 / 8);
-            for n in made {
-                decoded.bytes.push((bits >> (16 - 8 * n)) as u8);
-                decoded.from.push(group[n].1..group[n + 1].1 + 1);
-            }
+            ended,
+            then: None,
         }
-        decoded
     }
+
+    fn reads_alike(&self, from: &[Range<u32>], at: usize, offset: usize) -> bool {
+        // Three bytes are made of four characters: the first from the first two, and so on.
+        let at = at as u32;
+        match offset {
+            3 => from
+                .binary_search_by_key(&(at + 1), |f| f.end)
+                .is_ok_and(|n| n % 3 == 2),
+            _ => from
+                .binary_search_by_key(&at, |f| f.start)
+                .is_ok_and(|n| n % 3 == offset),
+        }
+    }
+}
+
+/// The characters from `at` on, at most so many, without the breaks between them; and where they
+/// end.
+pub(super) fn digits(window: &[u8], at: usize, most: usize) -> (Vec<(u8, u32)>, usize) {
+    let mut all = Vec::new();
+    let mut end = at;
+    while all.len() < most && end < window.len() {
+        match value(window[end]) {
+            Some(v) => {
+                all.push((v, end as u32));
+                end += 1;
+            }
+            None => match break_after(window, end) {
+                0 => break,
+                n => end += n,
+            },
+        }
+    }
+    (all, end)
+}
+
+/// The bytes that they stand for, and what each was made from.
+pub(super) fn bytes(digits: &[(u8, u32)]) -> (Vec<u8>, Vec<Range<u32>>) {
+    let mut bytes = Vec::with_capacity(digits.len());
+    let mut from = Vec::with_capacity(digits.len());
+    for group in digits.chunks(4) {
+        let bits = group
+            .iter()
+            .fold(0u32, |bits, (v, _)| bits << 6 | u32::from(*v))
+            << (6 * (4 - group.len()));
+        for n in 0..(group.len() * 6 / 8) {
+            bytes.push((bits >> (16 - 8 * n)) as u8);
+            from.push(group[n].1..group[n + 1].1 + 1);
+        }
+    }
+    (bytes, from)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Escapes that stand for one character each, as URLs, JSON, programs and HTML write them. Plain
 //! characters of a key may stand between them.
 
-use super::{Decoded, Decoder, Trace, hex_pair, units};
+use super::{Decoded, Decoder, Ends, Trace, hex_pair, units};
 use crate::rules::Alphabet;
 
 /// One way to write a character.
@@ -17,6 +17,9 @@ pub(in crate::matcher) struct Escape {
 
 /// The longest escape, `&#x0054;`, and a little.
 const LONGEST: usize = 10;
+
+/// How many backslashes more than one an escape may begin with: JSON in JSON in JSON has three.
+const MOST_SLASHES: usize = 3;
 
 /// `%54`
 pub(in crate::matcher) static PERCENT: Escape = Escape {
@@ -112,9 +115,17 @@ impl Decoder for Escape {
 
     fn decode(&self, window: &[u8], at: usize, offset: usize) -> Decoded {
         let plain = |b: u8| Alphabet::Base64url.has(b).then_some((b, 1));
+        // JSON in JSON escapes the backslash of an escape.
+        let more = |slashes: usize| match self.first {
+            b'\\' => slashes.min(MOST_SLASHES),
+            _ => 0,
+        };
+        let slashes = |b: &&u8| **b == b'\\';
         let after = |start: usize| {
             let rest = &window[start.min(window.len())..];
-            (self.read)(rest).or_else(|| plain(*rest.first()?))
+            let skipped = more(rest.iter().take_while(slashes).count().saturating_sub(1));
+            let escape = (self.read)(&rest[skipped..]).map(|(b, n)| (b, n + skipped));
+            escape.or_else(|| plain(*rest.first()?))
         };
         let before = |end: usize| {
             let from = end.saturating_sub(LONGEST);
@@ -122,14 +133,21 @@ impl Decoder for Escape {
                 .iter()
                 .rposition(|b| *b == self.first)
                 .and_then(|at| {
-                    (self.read)(&window[from + at..end]).filter(|(_, n)| from + at + n == end)
+                    let start = from + at;
+                    let skipped = more(window[..start].iter().rev().take_while(slashes).count());
+                    let read = (self.read)(&window[start..end]);
+                    read.filter(|(_, n)| start + n == end)
+                        .map(|(b, n)| (b, n + skipped))
                 });
             escape.or_else(|| plain(window[end.checked_sub(1)?]))
         };
         units(window, at.saturating_sub(offset), after, before)
     }
 
-    fn mixes(&self) -> bool {
-        true
+    fn mixes(&self) -> Option<Ends> {
+        Some(Ends {
+            first: self.first,
+            last: (self.first == b'&').then_some(b';'),
+        })
     }
 }

@@ -5,6 +5,7 @@
 //! A decoder is a file here and a line in [`DECODERS`].
 
 mod base64;
+mod deflated;
 mod escapes;
 mod hexadecimal;
 mod wide;
@@ -14,6 +15,8 @@ use std::ops::Range;
 /// All decoders.
 pub(super) static DECODERS: &[&dyn Decoder] = &[
     &base64::Base64,
+    &deflated::GZIP,
+    &deflated::ZLIB,
     &hexadecimal::PAIRS,
     &hexadecimal::SPACED,
     &hexadecimal::ARRAY,
@@ -35,6 +38,14 @@ pub(super) struct Trace {
     pub(super) offset: usize,
 }
 
+/// The byte that each escape of an encoding begins with, and the last one, if that is always the
+/// same.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) first: u8,
+    pub(super) last: Option<u8>,
+}
+
 /// One encoding.
 pub(super) trait Decoder: Sync {
     /// The word that findings use.
@@ -43,10 +54,16 @@ pub(super) trait Decoder: Sync {
     fn traces(&self, marker: &[u8]) -> Vec<Trace>;
     /// Undoes it around a trace that stands at `at` of `window`.
     fn decode(&self, window: &[u8], at: usize, offset: usize) -> Decoded;
-    /// Whether only parts of a text may be in this encoding, so that a marker in plain sight can
-    /// stand between characters that are not.
-    fn mixes(&self) -> bool {
-        false
+    /// What its escapes begin and end with, if only parts of a text may be in this encoding, so that
+    /// a marker in plain sight can stand between characters that are not.
+    fn mixes(&self) -> Option<Ends> {
+        None
+    }
+    /// Whether a text that was read so, from these bytes of its window, was read as a trace at `at`
+    /// asks for: digits and letters may be read from another place on and then say something else.
+    fn reads_alike(&self, from: &[Range<u32>], at: usize, offset: usize) -> bool {
+        let unit = at.checked_sub(offset).map(|start| start as u32);
+        unit.is_some_and(|start| from.binary_search_by_key(&start, |f| f.start).is_ok())
     }
 }
 
@@ -55,16 +72,24 @@ pub(super) trait Decoder: Sync {
 pub(super) struct Decoded {
     /// What it says.
     pub(super) bytes: Vec<u8>,
-    /// For each byte, which bytes of the window it was made from.
+    /// For each byte, which bytes of the window it was made from; one range if all were made from
+    /// all of it.
     pub(super) from: Vec<Range<u32>>,
     /// What was looked at: the stretch and the bytes that ended it.
     pub(super) looked: Range<usize>,
+    /// Whether the encoding ends there, and was not only left to be undone.
+    pub(super) ended: bool,
+    /// What else was undone on the way.
+    pub(super) then: Option<&'static str>,
 }
 
 impl Decoded {
     /// The bytes of the window that a range of the decoded bytes was made from.
     pub(super) fn span(&self, of: &Range<usize>) -> Range<usize> {
-        self.from[of.start].start as usize..self.from[of.end - 1].end as usize
+        match &self.from[..] {
+            [all] => all.start as usize..all.end as usize,
+            each => each[of.start].start as usize..each[of.end - 1].end as usize,
+        }
     }
 }
 
@@ -94,6 +119,9 @@ fn units(
         bytes,
         from,
         looked: start.saturating_sub(10)..end + 10,
+        // The window was long enough for all of it.
+        ended: end + 10 < window.len(),
+        then: None,
     }
 }
 

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use self::model::*;
-use super::view::{CoverageView, has_lines, parts, status_word, suppression_text};
+use super::checks::{ChecksView, sentence};
+use super::view::{CoverageView, parts, status_word, suppression_text};
 use super::wire::{self, Uri};
 use super::{Report, Run, count, ordered};
 use crate::finding::{Finding, RuleInfo, Severity, Status, Suppression};
@@ -80,11 +81,14 @@ fn location(finding: &Finding) -> LocationObject {
         return LocationObject {
             physical_location: None,
             logical_locations: Some([LogicalLocation {
-                fully_qualified_name: name.text().into_owned(),
+                fully_qualified_name: finding.location.named().text().into_owned(),
                 kind: "resource",
             }]),
         };
     }
+    // Lines of a member are no lines of its file: the member is a place of its own.
+    let members = &finding.location.members;
+    let in_file = finding.location.has_lines() && members.is_empty();
     let (uri, uri_base_id) = match wire::uri(name.as_bytes()) {
         Uri::Relative(uri) => (uri, Some(ROOT)),
         Uri::Absolute(uri) => (uri, None),
@@ -93,7 +97,7 @@ fn location(finding: &Finding) -> LocationObject {
     LocationObject {
         physical_location: Some(PhysicalLocation {
             artifact_location: ArtifactLocation { uri, uri_base_id },
-            region: has_lines(place).then(|| Region {
+            region: in_file.then(|| Region {
                 start_line: finding.location.line,
                 byte_offset: finding.location.offset,
                 byte_length: finding.location.length,
@@ -102,11 +106,16 @@ fn location(finding: &Finding) -> LocationObject {
                 },
             }),
         }),
-        logical_locations: None,
+        logical_locations: (!members.is_empty()).then(|| {
+            [LogicalLocation {
+                fully_qualified_name: finding.location.named().text().into_owned(),
+                kind: "resource",
+            }]
+        }),
     }
 }
 
-fn result(finding: &Finding, rule_index: usize) -> ResultObject<'_> {
+fn result<'a>(run: &Run<'_>, finding: &'a Finding, rule_index: usize) -> ResultObject<'a> {
     let suppression = |why: &Suppression| SuppressionObject {
         kind: match why {
             Suppression::Marker { .. } => "inSource",
@@ -126,7 +135,7 @@ fn result(finding: &Finding, rule_index: usize) -> ResultObject<'_> {
             "{} {}{}. {}",
             finding.rule.title,
             finding.secret.mask(),
-            match has_lines(&finding.location.place) {
+            match finding.location.has_lines() {
                 true => "",
                 false => " in the name of the file itself",
             },
@@ -148,6 +157,7 @@ fn result(finding: &Finding, rule_index: usize) -> ResultObject<'_> {
             key: finding.secret.mask().to_string(),
             column: finding.location.column,
             decoders: &finding.decoders,
+            verification: sentence(run.checks, finding),
         },
     }
 }
@@ -226,7 +236,7 @@ impl Report for Sarif {
                 rules.push(&finding.rule);
                 rules.len() - 1
             });
-            results.push(result(finding, index));
+            results.push(result(run, finding, index));
         }
         let ended = run.started.checked_add(run.elapsed).unwrap_or(run.started);
         let kind = |(id, description): (&'static str, &str)| Descriptor {
@@ -269,6 +279,7 @@ impl Report for Sarif {
                     properties: RunProperties {
                         target: run.target.text().into_owned(),
                         coverage: CoverageView::new(run),
+                        verification: run.checks.map(ChecksView::new),
                         commit: run.commit,
                         results_cut: cut,
                     },

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::report::checks::ChecksView;
 use crate::report::view::CoverageView;
 
 #[derive(Serialize)]
@@ -109,6 +110,8 @@ pub(super) struct RunProperties<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) commit: Option<&'a str>,
     pub(super) coverage: CoverageView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) verification: Option<ChecksView<'a>>,
     pub(super) results_cut: usize,
 }
 
@@ -139,6 +142,8 @@ pub(super) struct ResultProperties<'a> {
     pub(super) key: String,
     pub(super) column: u64,
     pub(super) decoders: &'a [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) verification: Option<String>,
 }
 
 #[derive(Serialize)]

@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 
+use super::checks;
 use super::story::story;
 use super::style::Paint;
 use crate::finding::Finding;
 use crate::report::view::parts;
 use crate::report::{count, wire};
+use crate::verdict::Check;
 
 /// Places beyond this many are counted.
 pub(super) const MOST_PLACES: usize = 20;
@@ -101,7 +103,12 @@ pub(super) fn foot(out: &mut dyn Write, paint: Paint, finding: &Finding) -> io::
 }
 
 /// All places of one key. `findings` is not empty and shares one fingerprint.
-pub(super) fn block(out: &mut dyn Write, paint: Paint, findings: &[&Finding]) -> io::Result<()> {
+pub(super) fn block(
+    out: &mut dyn Write,
+    paint: Paint,
+    findings: &[&Finding],
+    check: Option<&Check>,
+) -> io::Result<()> {
     let surest = findings
         .iter()
         .max_by_key(|finding| finding.confidence)
@@ -109,6 +116,9 @@ pub(super) fn block(out: &mut dyn Write, paint: Paint, findings: &[&Finding]) ->
     headline(out, paint, surest)?;
     places(out, paint, findings, MOST_PLACES)?;
     story(out, paint, findings)?;
+    if let Some(check) = check {
+        checks::check(out, paint, check)?;
+    }
     foot(out, paint, surest)?;
     writeln!(out)
 }

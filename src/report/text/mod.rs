@@ -1,5 +1,6 @@
 //! Text for people: grouped by key, the most severe first, the answer last.
 
+mod checks;
 mod key;
 mod stopped;
 mod story;
@@ -14,6 +15,7 @@ use super::view::Totals;
 use super::{Options, Report, Run, count, ordered};
 use crate::finding::Finding;
 use crate::secret::Fingerprint;
+use crate::verdict::Check;
 
 /// How much text says, and when.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,7 +87,7 @@ impl Text {
     fn full(&self, run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
         let findings = ordered(run.findings);
         for group in by_key(&findings) {
-            key::block(out, self.paint, &group)?;
+            key::block(out, self.paint, &group, check_of(run, &group))?;
         }
         summary::before(out, self.paint, &findings)?;
         self.close(run, &Totals::of(run.findings), out)
@@ -94,8 +96,16 @@ impl Text {
     fn close(&self, run: &Run<'_>, totals: &Totals, out: &mut dyn Write) -> io::Result<()> {
         summary::suppressions(out, self.paint, run, totals)?;
         summary::coverage(out, self.paint, run)?;
+        if let Some(checks) = run.checks {
+            checks::summary(out, self.paint, checks)?;
+        }
         summary::verdict(out, self.paint, run.coverage, totals)
     }
+}
+
+/// What is known of the key of these findings.
+fn check_of<'a>(run: &Run<'a>, group: &[&Finding]) -> Option<&'a Check> {
+    run.checks?.keys.get(&group.first()?.fingerprint)
 }
 
 /// The findings that count, by key. `findings` are [`ordered`].
@@ -149,6 +159,11 @@ impl Report for Text {
                 if more > 0 {
                     let places = count(more, "more place", "more places");
                     writeln!(out, "and {places} of the keys above\n")?;
+                }
+                for (key, check) in run.checks.iter().flat_map(|checks| &checks.keys) {
+                    writeln!(out, "{}", self.paint.key(key))?;
+                    checks::check(out, self.paint, check)?;
+                    writeln!(out)?;
                 }
                 self.close(run, &self.totals, out)
             }

@@ -107,6 +107,11 @@ pub(super) fn coverage(out: &mut dyn Write, paint: Paint, run: &Run<'_>) -> io::
         human_bytes(coverage.read.bytes),
         human_time(run.elapsed),
     )?;
+    if coverage.members.items > 0 {
+        let members = count(coverage.members.items, "member", "members");
+        let bytes = human_bytes(coverage.members.bytes);
+        writeln!(out, "Unpacked {members}, {bytes}.")?;
+    }
     if !coverage.excluded.is_empty() {
         writeln!(out, "Left out on purpose:")?;
     }
@@ -123,7 +128,7 @@ pub(super) fn coverage(out: &mut dyn Write, paint: Paint, run: &Run<'_>) -> io::
         )?;
     }
     if !coverage.absent.is_empty() {
-        writeln!(out, "Not in this copy of the repository:")?;
+        writeln!(out, "Not here:")?;
     }
     for (what, items) in &coverage.absent {
         writeln!(out, "  {:>7} {what}", grouped(*items))?;

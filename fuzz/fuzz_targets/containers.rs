@@ -1,0 +1,59 @@
+//! Whatever a container's bytes say: unpacking ends, within its limits, and says the same from memory
+//! and from a stream that arrives in pieces about how much there was.
+#![cfg_attr(fuzzing, no_main)]
+
+use std::io::{self, Read};
+use std::sync::LazyLock;
+
+use skewer::examine::{Buffers, Examiner, Limits, Unpacking};
+use skewer::matcher::Matcher;
+use skewer::rules::Rules;
+use skewer::unpack::Budget;
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(data));
+
+static MATCHER: LazyLock<Matcher> = LazyLock::new(|| Matcher::new(&Rules::built_in(), None));
+
+const LIMITS: Limits = Limits {
+    depth: 6,
+    member_size: 1 << 20,
+    unpacked_size: 8 << 20,
+    ratio: 1000,
+    members: 10_000,
+    time: std::time::Duration::from_secs(60),
+};
+
+/// Hands out a few bytes at a time.
+struct Pieces<'a>(&'a [u8]);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let most = to.len().min(1 + self.0.len() % 1013);
+        self.0.read(&mut to[..most])
+    }
+}
+
+pub(crate) fn check(data: &[u8]) {
+    for streamed in [false, true] {
+        let unpacking = Unpacking {
+            limits: LIMITS,
+            budget: Budget::new(32 << 20),
+            ..Unpacking::default()
+        };
+        let examiner = Examiner {
+            matcher: &MATCHER,
+            unpacking: &unpacking,
+            go_on: &|| true,
+        };
+        let seen = match streamed {
+            false => examiner.bytes(b"", data, &mut |_| {}),
+            true => examiner.stream(b"", Pieces(data), &mut Buffers::default(), &mut |_| {}),
+        };
+        seen.result.expect("the reader never fails");
+        assert_eq!(seen.bytes, data.len() as u64);
+        // The last member may go over.
+        assert!(seen.members.bytes <= LIMITS.unpacked_size + 2 * LIMITS.member_size);
+        assert!(seen.members.items <= LIMITS.members + 1);
+    }
+}

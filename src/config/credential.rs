@@ -1,0 +1,162 @@
+//! Where a credential of ours comes from: a variable, a file, a program; never the configuration
+//! itself, which is a plain file.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::Section;
+use crate::process::Program;
+use crate::secret::Secret;
+
+/// The largest credential, in bytes: a signed token has a few thousand.
+const LARGEST: u64 = 64 << 10;
+
+/// How long a program may take to give one.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where a credential comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Credential {
+    /// `{ env = "NAME" }`: a variable of the environment.
+    Env(String),
+    /// `{ file = "PATH" }`: a file with the credential and nothing else.
+    File(String),
+    /// `{ command = ["PROGRAM", "ARGUMENT"] }`: what a program prints.
+    Command(Vec<String>),
+}
+
+/// What the program was started in, as far as configurations refer to it.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Looks up a variable of the environment.
+    pub variable: &'a dyn Fn(&str) -> Option<Secret>,
+}
+
+/// Why a credential can't be had.
+#[derive(Debug, thiserror::Error)]
+#[error("no credential from {from}: {reason}")]
+pub struct NoCredential {
+    /// Where it should have come from.
+    pub from: String,
+    /// What is wrong. It may quote a program's words: to be redacted before it is shown.
+    pub reason: String,
+}
+
+impl Credential {
+    /// Gets it; white space around it is taken away. `section` tells where relative paths begin.
+    ///
+    /// # Errors
+    /// It is not there, or empty.
+    pub fn get(
+        &self,
+        section: &Section,
+        around: &Surroundings<'_>,
+    ) -> Result<Secret, NoCredential> {
+        let no = |reason: String| NoCredential {
+            from: match self {
+                Self::Env(name) => format!("the variable {name}"),
+                Self::File(path) => format!("the file {path}"),
+                Self::Command(command) => {
+                    format!("the program {}", command.first().map_or("", String::as_str))
+                }
+            },
+            reason,
+        };
+        let got = match self {
+            Self::Env(name) => {
+                (around.variable)(name).ok_or_else(|| no("it is not set".to_owned()))?
+            }
+            Self::File(path) => {
+                let path = section.resolve(path);
+                let read = std::fs::metadata(&path).and_then(|about| match about.len() {
+                    0..=LARGEST => std::fs::read(&path),
+                    _ => Err(std::io::Error::other("it is too large for a credential")),
+                });
+                Secret::new(read.map_err(|error| no(error.to_string()))?)
+            }
+            Self::Command(command) => {
+                let program = Program {
+                    command: command.clone(),
+                    directory: None,
+                    environment: Vec::new(),
+                    limit: PATIENCE,
+                };
+                let output = program.run(&Secret::new(Vec::new()));
+                let output = output.map_err(|error| no(error.to_string()))?;
+                match output.status.success() {
+                    true => output.stdout,
+                    false => return Err(no(format!("{}: {}", output.status, output.stderr))),
+                }
+            }
+        };
+        let trimmed = got.expose().trim_ascii();
+        match trimmed.len() {
+            0 => Err(no("it is empty".to_owned())),
+            n if n as u64 > LARGEST => Err(no("it is too large for a credential".to_owned())),
+            _ => Ok(Secret::new(trimmed.to_vec())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::section::tests::section;
+
+    fn get(credential: &Credential) -> Result<Secret, NoCredential> {
+        let variable = |name: &str| (name == "HERE").then(|| Secret::new(b" v\n".to_vec()));
+        credential.get(
+            &section(""),
+            &Surroundings {
+                variable: &variable,
+            },
+        )
+    }
+
+    #[test]
+    fn they_come_from_variables_files_and_programs() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token").display().to_string();
+        std::fs::write(&file, "v\n").unwrap();
+        assert_eq!(
+            get(&Credential::Env("HERE".to_owned())).unwrap().expose(),
+            b"v"
+        );
+        assert_eq!(get(&Credential::File(file.clone())).unwrap().expose(), b"v");
+        std::fs::write(&file, "\n").unwrap();
+        let empty = get(&Credential::File(file)).unwrap_err().to_string();
+        assert!(empty.contains("it is empty"), "{empty}");
+        let unset = get(&Credential::Env("GONE".to_owned()))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            unset.contains("the variable GONE: it is not set"),
+            "{unset}"
+        );
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_program_prints_one() {
+        let shell =
+            |script: &str| Credential::Command(["sh", "-c", script].map(str::to_owned).to_vec());
+        assert_eq!(get(&shell("echo v")).unwrap().expose(), b"v");
+        let failed = get(&shell("echo v; echo why >&2; exit 1"))
+            .unwrap_err()
+            .to_string();
+        assert!(failed.contains("why"), "{failed}");
+    }
+
+    #[test]
+    fn none_stands_in_the_configuration() {
+        #[derive(Debug, Deserialize)]
+        struct Settings {
+            #[allow(dead_code)]
+            token: Credential,
+        }
+        assert!(section("token = { env = 'X' }").read::<Settings>().is_ok());
+        assert!(section("token = 'abc'").read::<Settings>().is_err());
+    }
+}

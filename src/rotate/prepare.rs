@@ -1,0 +1,536 @@
+//! The plan: everything is looked at and nothing is changed. What would fail later is found here
+//! wherever it can be, and all of it is told at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::organisation::{CallError, Organisation, Owner, Row, Scopes};
+use super::plan::{Consumer, Making, Plan, Revoking, Strategy, Waits};
+use crate::rollout::{Direction, Stage};
+use crate::secret::{Fingerprint, Secret};
+use crate::store::Store;
+
+/// What the user wants.
+pub struct Wish {
+    /// The new rotation's id.
+    pub id: String,
+    /// The project.
+    pub project: String,
+    /// The id of key A.
+    pub key: String,
+    /// Key A, if its value is at hand.
+    pub value: Option<Secret>,
+    /// When key A goes.
+    pub strategy: Strategy,
+    /// Rights of key B, if the user names them.
+    pub scopes: Option<Scopes>,
+    /// Whether key B is handed over by its owner.
+    pub handed: bool,
+    /// Whether a person's key may be replaced by a service account's.
+    pub new_account: bool,
+    /// Key B's name, the id included.
+    pub name: String,
+    /// Who uses the key.
+    pub consumers: Vec<Consumer>,
+    /// How long things take.
+    pub waits: Waits,
+    /// Who asked for it.
+    pub who: String,
+}
+
+/// A plan that can be carried out, and what to know before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The plan.
+    pub plan: Plan,
+    /// What will be called, in order.
+    pub steps: Vec<String>,
+    /// What should be known.
+    pub warnings: Vec<String>,
+    /// What can't be undone.
+    pub final_steps: Vec<String>,
+    /// What happens if a step fails.
+    pub on_failure: Vec<String>,
+    /// The least rights that it takes, by place or consumer.
+    pub rights: BTreeMap<String, Vec<String>>,
+    /// How long it takes at least, in seconds.
+    pub least_seconds: u64,
+}
+
+/// Looks at everything.
+///
+/// # Errors
+/// Everything that stands in the way, each with what to do.
+pub fn prepare(
+    wish: &Wish,
+    organisation: &dyn Organisation,
+    stores: &BTreeMap<String, Arc<dyn Store>>,
+    rollouts: &BTreeMap<String, Stage>,
+) -> Result<Prepared, Vec<String>> {
+    let mut look = Look {
+        wish,
+        organisation,
+        stores,
+        rollouts,
+        wrong: Vec::new(),
+        warnings: Vec::new(),
+        rights: BTreeMap::new(),
+    };
+    match look.plan() {
+        Some(plan) if look.wrong.is_empty() => Ok(look.tell(plan)),
+        _ => Err(look.wrong),
+    }
+}
+
+struct Look<'a> {
+    wish: &'a Wish,
+    organisation: &'a dyn Organisation,
+    stores: &'a BTreeMap<String, Arc<dyn Store>>,
+    rollouts: &'a BTreeMap<String, Stage>,
+    wrong: Vec<String>,
+    warnings: Vec<String>,
+    rights: BTreeMap<String, Vec<String>>,
+}
+
+impl Look<'_> {
+    fn plan(&mut self) -> Option<Plan> {
+        let wish = self.wish;
+        let answer = self.organisation.keys(&wish.project);
+        let rows = self.asked("list the project's keys", answer)?;
+        let Some(key) = rows.iter().find(|row| row.id == wish.key).cloned() else {
+            self.wrong(format!(
+                "project {} has no key {}: run `skewer keys list --project {}`",
+                wish.project, wish.key, wish.project
+            ));
+            return None;
+        };
+        if let Some(value) = &wish.value
+            && !super::make::fits(&key.masked, value)
+        {
+            self.wrong(format!(
+                "the key at hand does not look like {} ({}): nothing is done for a record that is not its own",
+                key.id, key.masked
+            ));
+        }
+        self.unfinished(&rows);
+        let (making, revoking) = self.making(&key, &rows)?;
+        let places = self.places();
+        self.movers();
+        let fingerprint = wish.value.as_ref().map(Secret::fingerprint);
+        let lock = self.look_at_stores(&places, fingerprint);
+        Some(Plan {
+            id: wish.id.clone(),
+            project: wish.project.clone(),
+            fingerprint,
+            strategy: wish.strategy,
+            making,
+            revoking,
+            name: wish.name.clone(),
+            places,
+            lock,
+            consumers: match wish.strategy {
+                Strategy::RevokeOnly => Vec::new(),
+                _ => wish.consumers.clone(),
+            },
+            waits: wish.waits,
+            who: wish.who.clone(),
+            key,
+        })
+    }
+
+    fn wrong(&mut self, text: impl Into<String>) {
+        self.wrong.push(text.into());
+    }
+
+    fn asked<T>(&mut self, what: &str, answer: Result<T, CallError>) -> Option<T> {
+        answer
+            .map_err(|error| self.wrong(format!("can't {what}: {error}")))
+            .ok()
+    }
+
+    /// A key B that another rotation has left is in the way: its owner has to end it.
+    fn unfinished(&mut self, rows: &[Row]) {
+        let stem = self.wish.name.strip_suffix(&self.wish.id);
+        let left = rows.iter().find(|row| {
+            stem.and_then(|stem| row.name.strip_prefix(stem))
+                .is_some_and(|rest| {
+                    rest.len() == self.wish.id.len()
+                        && rest.bytes().all(|b| b.is_ascii_hexdigit())
+                        && row.last_used.is_none()
+                        && row.id != self.wish.key
+                })
+        });
+        if let Some(row) = left {
+            self.wrong(format!(
+                "key {} ({}) looks like the key B of a rotation that was not finished, perhaps on another machine: resume or abort that one, or delete the key",
+                row.id, row.name
+            ));
+        }
+    }
+
+    /// How key B comes to be, and what goes with key A.
+    fn making(&mut self, key: &Row, rows: &[Row]) -> Option<(Making, Revoking)> {
+        let wish = self.wish;
+        let answer = self.organisation.is_archived(&wish.project);
+        let archived = self.asked("look at the project", answer)?;
+        if archived && wish.strategy != Strategy::RevokeOnly {
+            self.wrong(format!(
+                "project {} is archived: no key can be made in it. `skewer revoke {}` deletes the leaked one",
+                wish.project, key.id
+            ));
+        }
+        match &key.owner {
+            Owner::ServiceAccount(account) => {
+                let answer = self
+                    .organisation
+                    .deletes_single_keys(&wish.project, &key.id);
+                let single = self.asked("see what the API can do", answer)?;
+                let revoking = match single {
+                    true => Revoking::Key,
+                    false => self.whole_account(account, key, rows),
+                };
+                let making = match (wish.handed, single) {
+                    (true, _) => Making::Handed,
+                    (false, true) => Making::OnAccount {
+                        account: account.clone(),
+                        scopes: self.scopes(key)?,
+                    },
+                    (false, false) => {
+                        self.warnings.push(format!(
+                            "this API can't delete a single key of a service account: key B comes on a new account, and {account} goes with key A. A role that was given to it has to be given again"
+                        ));
+                        self.all_scopes(key)?;
+                        Making::NewAccount
+                    }
+                };
+                Some((making, revoking))
+            }
+            Owner::User(user) => {
+                let making = match (wish.handed, wish.new_account, wish.strategy) {
+                    (_, _, Strategy::RevokeOnly) | (true, _, _) => Making::Handed,
+                    (false, true, _) => {
+                        self.warnings.push(format!(
+                            "key A is {user}'s, key B will be a service account's: what the API logs names another identity"
+                        ));
+                        self.all_scopes(key)?;
+                        Making::NewAccount
+                    }
+                    (false, false, _) => {
+                        self.wrong(format!(
+                            "key {} is a person's ({user}), and no call of the API makes one. Either have its owner make a new key in the same project and hand it over (--handed, on standard input), or move to a service account (--to-service-account)",
+                            key.id
+                        ));
+                        return None;
+                    }
+                };
+                Some((making, Revoking::Key))
+            }
+        }
+    }
+
+    /// The account goes with key A, so it must own no other.
+    fn whole_account(&mut self, account: &str, key: &Row, rows: &[Row]) -> Revoking {
+        let others: Vec<&str> = rows
+            .iter()
+            .filter(|row| row.owner == key.owner && row.id != key.id)
+            .map(|row| row.id.as_str())
+            .collect();
+        if !others.is_empty() {
+            self.wrong(format!(
+                "this API can delete key {} only with its service account {account}, which owns other keys as well: {}. Rotate those first, or ask OpenAI for the newer API",
+                key.id,
+                others.join(", ")
+            ));
+        }
+        Revoking::Account(account.to_owned())
+    }
+
+    /// Key B gets what key A has, and never more by accident.
+    fn scopes(&mut self, key: &Row) -> Option<Scopes> {
+        if self.wish.strategy == Strategy::RevokeOnly {
+            return Some(Scopes::All);
+        }
+        if let Some(scopes) = &self.wish.scopes {
+            return Some(scopes.clone());
+        }
+        let answer = self.organisation.scopes(&key.id);
+        match self.asked("read the audit log", answer)? {
+            Some(scopes) => Some(scopes),
+            None => {
+                self.wrong(format!(
+                    "nobody knows what key {} may do: the audit log does not tell of its creation. Say --scopes NAME,… or --accept-all-scopes",
+                    key.id
+                ));
+                None
+            }
+        }
+    }
+
+    /// A service account's first key may do everything: nothing can be said about it when it is
+    /// made.
+    fn all_scopes(&mut self, key: &Row) -> Option<()> {
+        if self.wish.strategy == Strategy::RevokeOnly {
+            return Some(());
+        }
+        match self.wish.scopes {
+            Some(Scopes::All) => Some(()),
+            Some(Scopes::Some(_)) => {
+                self.wrong(
+                    "this API makes keys on new service accounts without scopes: --scopes can't be kept, only --accept-all-scopes",
+                );
+                None
+            }
+            None => match self.scopes(key)? {
+                Scopes::All => Some(()),
+                Scopes::Some(scopes) => {
+                    self.wrong(format!(
+                        "key A is restricted to {}, and this API makes keys on new service accounts without scopes: --accept-all-scopes says that key B may do everything",
+                        scopes.join(", ")
+                    ));
+                    None
+                }
+            },
+        }
+    }
+
+    fn places(&mut self) -> Vec<String> {
+        let wish = self.wish;
+        if wish.strategy == Strategy::RevokeOnly {
+            return Vec::new();
+        }
+        if wish.consumers.is_empty() {
+            self.wrong(
+                "nobody is known to use this key: name its consumers in your config.toml, or delete it with `skewer revoke`",
+            );
+        }
+        let mut seen = BTreeSet::new();
+        let places = wish.consumers.iter().map(|one| one.place.clone());
+        let places: Vec<String> = places.filter(|place| seen.insert(place.clone())).collect();
+        for place in &places {
+            let uses = |canary| {
+                let mut of_place = wish.consumers.iter().filter(|one| one.place == *place);
+                of_place.any(|one| one.canary == canary)
+            };
+            if uses(true) && uses(false) {
+                self.warnings.push(format!(
+                    "{place} serves the canary and others: who restarts by itself gets key B before the canary is done"
+                ));
+            }
+        }
+        places
+    }
+
+    fn movers(&mut self) {
+        if self.wish.strategy == Strategy::RevokeOnly {
+            return;
+        }
+        for consumer in &self.wish.consumers {
+            let Some(stage) = self.rollouts.get(&consumer.name) else {
+                self.wrong(format!(
+                    "nothing says how {} is rolled out: add it to your config.toml",
+                    consumer.name
+                ));
+                continue;
+            };
+            match stage.rollout.preflight() {
+                Ok(remarks) => self.remark(&consumer.name, remarks),
+                Err(error) => self.wrong(error.to_string()),
+            }
+            self.rights
+                .insert(consumer.name.clone(), stage.rollout.rights());
+            if stage.health.is_empty() {
+                self.warnings.push(format!(
+                    "{} has no health check: that it was restarted is all that is known",
+                    consumer.name
+                ));
+            }
+        }
+    }
+
+    fn remark(&mut self, name: &str, remarks: Vec<String>) {
+        let remarks = remarks.into_iter().map(|text| format!("{name}: {text}"));
+        self.warnings.extend(remarks);
+    }
+
+    /// Looks at each store; returns the place that can hold the lock.
+    fn look_at_stores(&mut self, places: &[String], a: Option<Fingerprint>) -> Option<String> {
+        let mut lock = None;
+        for place in places {
+            let Some(store) = self.stores.get(place) else {
+                self.wrong(format!("{place} is not in your config.toml"));
+                continue;
+            };
+            let can = store.capabilities();
+            if can.locks && lock.is_none() {
+                lock = Some(place.clone());
+            }
+            self.rights.insert(place.clone(), store.rights());
+            let limits = can.limits().into_iter();
+            self.remark(place, limits.map(str::to_owned).collect());
+            match store.preflight() {
+                Err(error) => self.wrong(error.to_string()),
+                Ok(found) => {
+                    self.remark(place, found.remarks);
+                    if let Some(pending) = found.pending {
+                        self.wrong(format!(
+                            "{place}: rotation {} left its key there: resume or abort that one first",
+                            pending.rotation
+                        ));
+                    }
+                    if let (Some(a), Some(there)) = (a, found.fingerprint)
+                        && a != there
+                    {
+                        self.wrong(format!(
+                            "{place} does not hold key A: its consumers use another key, so they are not part of this leak"
+                        ));
+                    }
+                }
+            }
+        }
+        if lock.is_none() && !places.is_empty() {
+            self.warnings.push(
+                "no store can hold a lock: see to it that nobody rotates this key elsewhere"
+                    .to_owned(),
+            );
+        }
+        lock
+    }
+
+    fn tell(self, plan: Plan) -> Prepared {
+        let steps = self.steps(&plan);
+        let waits = plan.waits;
+        let proof = waits.proof.max(u64::from(waits.answers) * waits.between);
+        let least_seconds = match plan.strategy {
+            Strategy::Graceful => u64::from(waits.answers) * waits.between + waits.quiet + proof,
+            Strategy::Immediate => u64::from(waits.answers) * waits.between + proof,
+            Strategy::RevokeOnly => proof,
+        };
+        let mut final_steps = vec![match &plan.revoking {
+            Revoking::Key => format!("deleting key A ({})", plan.key.id),
+            Revoking::Account(account) => {
+                format!(
+                    "deleting service account {account} and with it key A ({})",
+                    plan.key.id
+                )
+            }
+        }];
+        let mut warnings = self.warnings;
+        if plan.strategy == Strategy::Immediate {
+            final_steps
+                .push("it comes before the rollout: there is no way back from there on".to_owned());
+            let names: Vec<&str> = plan.consumers.iter().map(|one| one.name.as_str()).collect();
+            warnings.push(format!(
+                "these consumers fail from key A's deletion until they are rolled out: {}",
+                names.join(", ")
+            ));
+        }
+        if plan.fingerprint.is_none() {
+            warnings.push(
+                "key A's value is not at hand: nobody will try whether it still works afterwards"
+                    .to_owned(),
+            );
+        }
+        let on_failure = match plan.strategy {
+            Strategy::RevokeOnly => {
+                vec!["nothing else is changed: try again with `skewer rotate resume`".to_owned()]
+            }
+            _ => vec![
+                format!(
+                    "it pauses; `skewer rotate resume {}` goes on, `skewer rotate abort {}` gives key A back to all consumers and deletes key B",
+                    plan.id, plan.id
+                ),
+                "a canary that does not become healthy is rolled back at once".to_owned(),
+                "after key A's deletion it can only go on".to_owned(),
+            ],
+        };
+        Prepared {
+            plan,
+            steps,
+            warnings,
+            final_steps,
+            on_failure,
+            rights: self.rights,
+            least_seconds,
+        }
+    }
+
+    fn steps(&self, plan: &Plan) -> Vec<String> {
+        let revoke = match &plan.revoking {
+            Revoking::Key => format!(
+                "list again, then delete key A ({}, {})",
+                plan.key.id, plan.key.masked
+            ),
+            Revoking::Account(account) => format!(
+                "list again, then delete service account {account}, which owns key A ({}) and nothing else",
+                plan.key.id
+            ),
+        };
+        let prove = format!(
+            "prove that key A is dead: not listed{}",
+            match plan.fingerprint {
+                Some(_) => format!(
+                    ", refused {} times over {} s while key B is answered",
+                    plan.waits.answers, plan.waits.proof
+                ),
+                None => String::new(),
+            }
+        );
+        if plan.strategy == Strategy::RevokeOnly {
+            return vec![revoke, prove];
+        }
+        let mut steps = Vec::new();
+        if let Some(place) = &plan.lock {
+            steps.push(format!("take the lock at {place}"));
+        }
+        steps.push(match &plan.making {
+            Making::OnAccount { account, scopes } => format!(
+                "create key B, {}, on service account {account}, with {}",
+                plan.name,
+                match scopes {
+                    Scopes::All => "all scopes".to_owned(),
+                    Scopes::Some(scopes) => format!("the scopes {}", scopes.join(", ")),
+                }
+            ),
+            Making::NewAccount => format!("create service account {} with key B", plan.name),
+            Making::Handed => {
+                "take key B from standard input; it must be another key of the same project"
+                    .to_owned()
+            }
+        });
+        steps.extend(
+            plan.places.iter().map(|place| {
+                format!("write key B to the staging side of {place}, and read it back")
+            }),
+        );
+        steps.push(format!(
+            "ask with key B until it answers {} times in a row",
+            plan.waits.answers
+        ));
+        if plan.strategy == Strategy::Immediate {
+            steps.push(revoke.clone());
+        }
+        for canary in [true, false] {
+            let places = plan.places_of(canary).into_iter();
+            steps.extend(places.map(|place| format!("make key B the current one at {place}")));
+            for consumer in plan.consumers_of(canary) {
+                let calls = self
+                    .rollouts
+                    .get(&consumer)
+                    .map(|stage| stage.rollout.calls(Direction::Forward));
+                let calls = calls.unwrap_or_default().join("; ");
+                steps.push(format!("roll {consumer} out: {calls}"));
+            }
+        }
+        if plan.strategy == Strategy::Graceful {
+            steps.push("check that all consumers are well".to_owned());
+            steps.push(format!(
+                "wait until key A has stood still for {} s",
+                plan.waits.quiet
+            ));
+            steps.push(revoke);
+        }
+        steps.push(prove);
+        steps.push("tidy the stores up, and give the lock back".to_owned());
+        steps
+    }
+}

@@ -1,0 +1,160 @@
+//! The way back, from every state that has one, and the end of both ways.
+
+use super::act::{Act, Fact, Phase};
+use super::organisation::CallError;
+use super::run::{Halt, Run};
+use crate::rollout::Direction;
+use crate::store::Slot;
+
+impl Run<'_> {
+    /// Undoes everything: consumers get key A again, then key B is deleted.
+    ///
+    /// # Errors
+    /// Key A is deleted, so that there is no way back; or see [`Halt`]: what is not undone yet is
+    /// when this is called again.
+    pub fn abort(&mut self, why: &str) -> Result<(), Halt> {
+        if self.memory.revoked {
+            return Err(Halt::Human(
+                "key A is deleted, which can't be undone: resume, so that all consumers get key B"
+                    .to_owned(),
+            ));
+        }
+        // Whether a deletion went through has to be known before anything is built upon key A.
+        if self.memory.pending == Some(Act::Revoke) || self.is_a_gone()? {
+            return Err(Halt::Human(
+                "key A is deleted, or may be: resume, so that all consumers get key B".to_owned(),
+            ));
+        }
+        if self.memory.aborting.is_none() {
+            let act = Act::Abort {
+                why: why.to_owned(),
+            };
+            self.write(&act, Phase::Intent)?;
+            self.write(
+                &act,
+                Phase::Done {
+                    fact: Fact::default(),
+                },
+            )?;
+        }
+        for place in self.plan.places.clone() {
+            let touched = self.memory.places.get(&place);
+            if touched.is_some_and(|versions| versions.touched) {
+                self.restore(place)?;
+            }
+        }
+        for consumer in self.memory.touched.clone() {
+            let act = Act::RollBack {
+                consumer: consumer.clone(),
+            };
+            self.perform(act, |run| run.roll(&consumer, Direction::Back))?;
+        }
+        self.tidy()?;
+        let attempt = self.memory.attempts.last().cloned();
+        if let Some(attempt) = attempt.filter(|one| !one.gone && one.made.is_some()) {
+            let act = Act::Remove {
+                name: attempt.name.clone(),
+            };
+            self.perform(act, |run| run.remove(&attempt))?;
+        }
+        self.end()
+    }
+
+    fn is_a_gone(&mut self) -> Result<bool, Halt> {
+        self.ask("look at key A", |run| {
+            let rows = run.world.organisation.keys(&run.plan.project)?;
+            Ok(!rows.iter().any(|row| row.id == run.plan.key.id))
+        })
+    }
+
+    fn restore(&mut self, place: String) -> Result<(), Halt> {
+        let over = match &self.memory.pending {
+            Some(Act::Restore { place: of, over }) if *of == place => over.clone(),
+            _ => self.ask(&format!("read {place}"), |run| {
+                let held = run.store(&place)?.read(Slot::Current)?;
+                held.map(|held| held.version)
+                    .ok_or_else(|| CallError::Refused(format!("{place} holds no key")))
+            })?,
+        };
+        let act = Act::Restore {
+            place: place.clone(),
+            over: over.clone(),
+        };
+        self.perform(act, |run| {
+            let store = run.store(&place)?;
+            let Some(print_b) = run.memory.key_b().map(|made| made.fingerprint) else {
+                return Ok(Fact::default());
+            };
+            let held = store.read(Slot::Current)?;
+            // The promotion may not have happened.
+            if held.and_then(|held| held.fingerprint()) != Some(print_b) {
+                return Ok(Fact::default());
+            }
+            run.keep_lock()?;
+            let note = run.note(print_b);
+            let version = store.restore(run.world.key_a, &note, &over)?;
+            Ok(Fact {
+                version: Some(version),
+                ..Fact::default()
+            })
+        })?;
+        Ok(())
+    }
+
+    /// Takes out of the stores what stands beside the current version.
+    fn tidy(&mut self) -> Result<(), Halt> {
+        for place in self.plan.places.clone() {
+            if self.memory.places.get(&place).is_some_and(|one| one.untidy) {
+                let act = Act::Forget {
+                    place: place.clone(),
+                };
+                self.perform(act, |run| {
+                    run.store(&place)?.forget(&run.plan.id)?;
+                    Ok(Fact::default())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tidies up after key A's death.
+    pub(super) fn close(&mut self) -> Result<(), Halt> {
+        self.tidy()?;
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), Halt> {
+        self.sweep(true)?;
+        for place in self
+            .memory
+            .locks
+            .clone()
+            .into_iter()
+            .chain(self.plan.lock.clone())
+        {
+            let act = Act::Unlock {
+                place: place.clone(),
+            };
+            self.perform(act, |run| {
+                run.store(&place)?.unlock(&run.plan.id)?;
+                Ok(Fact::default())
+            })?;
+        }
+        self.perform(Act::Close, |_| Ok(Fact::default()))?;
+        Ok(())
+    }
+
+    /// Key B's value was lost before every store had it: what there is of it goes, and another
+    /// one is made.
+    pub(super) fn start_over(&mut self) -> Result<(), Halt> {
+        self.tidy()?;
+        let attempt = self.memory.attempts.last().cloned();
+        if let Some(attempt) = attempt.filter(|one| !one.gone) {
+            let act = Act::Remove {
+                name: attempt.name.clone(),
+            };
+            self.perform(act, |run| run.remove(&attempt))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! Deflate as a stream. What came out before an error is handed on before the error is.
+
+use std::io::{self, BufRead, Read};
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::codec::broken;
+
+/// One deflate stream; what follows it is left in `from`.
+pub(super) struct Inflate<R> {
+    pub(super) from: R,
+    inflate: Decompress,
+    done: bool,
+    failed: bool,
+}
+
+impl<R: BufRead> Inflate<R> {
+    pub(super) fn new(from: R) -> Self {
+        Self {
+            from,
+            inflate: Decompress::new(false),
+            done: false,
+            failed: false,
+        }
+    }
+
+    /// Another stream begins.
+    pub(super) fn again(&mut self) {
+        self.inflate.reset(false);
+        self.done = false;
+    }
+
+    /// How much of `from` was taken since the last beginning.
+    pub(super) fn taken(&self) -> u64 {
+        self.inflate.total_in()
+    }
+}
+
+impl<R: BufRead> Read for Inflate<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if to.is_empty() || self.done {
+            return Ok(0);
+        }
+        loop {
+            if self.failed {
+                return Err(broken("its deflate data makes no sense"));
+            }
+            let input = self.from.fill_buf()?;
+            let at_end = input.is_empty();
+            let (taken, made) = (self.inflate.total_in(), self.inflate.total_out());
+            let status = self.inflate.decompress(input, to, FlushDecompress::None);
+            let taken = (self.inflate.total_in() - taken) as usize;
+            let made = (self.inflate.total_out() - made) as usize;
+            self.from.consume(taken);
+            match status {
+                Ok(Status::StreamEnd) => self.done = true,
+                Ok(_) if made == 0 && at_end => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(_) => self.failed = true,
+            }
+            if made > 0 || self.done {
+                return Ok(made);
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What the readers of archives share: members of known length within a stream, and what to do with
+//! a stream that should be read at random.
+
+use std::io::{self, Read};
+
+use super::{Damage, Input, Members, ReadAt};
+
+/// So many of a stream's next bytes.
+pub(super) struct Part<'a, R> {
+    input: &'a mut R,
+    left: u64,
+    /// Whether its reader was told that the stream ended too early.
+    told: bool,
+}
+
+impl<'a, R: Read> Part<'a, R> {
+    pub(super) fn new(input: &'a mut R, length: u64) -> Self {
+        Self {
+            input,
+            left: length,
+            told: false,
+        }
+    }
+
+    /// How much was not read yet.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Goes to its end. `false` if the stream ended before, and its reader knows.
+    ///
+    /// # Errors
+    /// The stream ended, and nobody knows; or it can't be read.
+    pub(super) fn finish(mut self) -> Result<bool, Damage> {
+        if self.told {
+            return Ok(false);
+        }
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(true)
+    }
+}
+
+impl<R: Read> Read for Part<'_, R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let most = self.left.min(to.len() as u64) as usize;
+        if most == 0 {
+            return Ok(0);
+        }
+        match self.input.read(&mut to[..most]) {
+            Ok(0) => {
+                self.told = true;
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+            Ok(read) => {
+                self.left -= read as u64;
+                Ok(read)
+            }
+            Err(error) => {
+                self.told |= error.kind() != io::ErrorKind::Interrupted;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Fills `to`, or as much of it as there is, and returns how much that is.
+pub(super) fn fill(input: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < to.len() {
+        match input.read(&mut to[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// The input of a format that reads at random, and that stores most bytes as they are: if it is a
+/// stream, since it is too large to be held, it is at least searched as it is.
+///
+/// # Errors
+/// It is a stream.
+pub(super) fn random<'a>(
+    input: Input<'a>,
+    out: &mut dyn Members,
+) -> Result<&'a dyn ReadAt, Damage> {
+    match input {
+        Input::Random(source) => Ok(source),
+        Input::Stream(stream) => {
+            out.raw(0, stream)?;
+            Err(Damage::TooLarge)
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Rotations against the sandbox, over its real API, in every generation of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use skewer::clock::{self, Clock};
+use skewer::http;
+use skewer::matcher::Matcher;
+use skewer::openai::{Admin, Service, Settings};
+use skewer::rollout::{Simulated, Stage};
+use skewer::rotate::{
+    Api, Ceiling, Consumer, Journal, Limits, Memory as Known, Run, Scopes, Strategy, Waits, Wish,
+    World, contain, prepare, restore,
+};
+use skewer::rules::Rules;
+use skewer::sandbox::{self, Generation, Options, Running, Sandbox};
+use skewer::secret::Secret;
+use skewer::store::{Memory, Store};
+
+/// Lives by the sandbox's clock: waiting moves it, and takes no time.
+struct Shared(sandbox::Clock);
+
+impl Clock for Shared {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::from_second(self.0.seconds()).unwrap()
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_millis(self.0.milliseconds().unsigned_abs())
+    }
+
+    fn sleep(&self, time: Duration) -> Result<(), clock::Stopped> {
+        self.0.advance(time);
+        Ok(())
+    }
+}
+
+fn admin(sandbox: &Running) -> Admin {
+    let matcher = Matcher::new(&Rules::built_in(), None);
+    let client = http::Client::new(http::Settings::default()).unwrap();
+    let base = http::Address::parse(&sandbox.url()).unwrap();
+    let service = Service::new(
+        client,
+        Settings::new(base),
+        Arc::new(Shared(sandbox.clock())),
+        Arc::new(move |text: &[u8]| matcher.redact(text)),
+        Arc::new(()),
+    );
+    Admin::new(Arc::new(service), sandbox.admin_key())
+}
+
+fn start(generation: Generation) -> Running {
+    let mut options = Options::default();
+    options.settings.generation = generation;
+    Sandbox::start(options).unwrap()
+}
+
+/// A service account's key, of an account that owns no other, in a project that is not archived.
+fn leaked(sandbox: &Running) -> (String, String, Secret) {
+    sandbox.with(|world| {
+        let owned = |id: &sandbox::Owner| {
+            let live = world.keys.iter().filter(|key| key.deleted.is_none());
+            live.filter(|key| key.owner == *id).count()
+        };
+        let now = world.now() / 1000;
+        let key = world
+            .keys
+            .iter()
+            .find(|key| {
+                let live = key.deleted.is_none() && key.expires.is_none_or(|at| at > now);
+                let archived = world.projects.iter().any(|project| {
+                    Some(&project.id) == key.project.as_ref() && project.archived.is_some()
+                });
+                let of_account = matches!(key.owner, sandbox::Owner::ServiceAccount(_));
+                live && !archived && of_account && key.project.is_some() && owned(&key.owner) == 1
+            })
+            .expect("the seed has such a key");
+        let project = key.project.clone().unwrap();
+        (project, key.id.clone(), key.value.clone())
+    })
+}
+
+fn live(sandbox: &Running) -> Vec<String> {
+    sandbox.with(|world| {
+        let live = world.keys.iter().filter(|key| key.deleted.is_none());
+        live.map(|key| key.id.clone()).collect()
+    })
+}
+
+#[test]
+fn a_leaked_key_is_rotated_in_every_generation_of_the_api() {
+    for generation in Generation::ALL {
+        for strategy in [
+            Strategy::Graceful,
+            Strategy::Immediate,
+            Strategy::RevokeOnly,
+        ] {
+            let sandbox = start(generation);
+            let (project, key, value) = leaked(&sandbox);
+            let before = live(&sandbox);
+            let admin = admin(&sandbox);
+            let api = Api::new(&admin);
+            let store = Arc::new(Memory::new(value.clone()));
+            let held = Arc::new(Mutex::new(value.clone()));
+            let restart = {
+                let (store, held) = (store.clone(), held.clone());
+                move |_| *held.lock().unwrap() = store.handed_out().unwrap()
+            };
+            let stores = BTreeMap::from([("vault".to_owned(), store.clone() as Arc<dyn Store>)]);
+            let stage = Stage {
+                name: "web".to_owned(),
+                rollout: Box::new(Simulated::done_after(1).calling(restart)),
+                health: Vec::new(),
+                limit: Duration::from_secs(60),
+                pause: Duration::from_secs(1),
+                healthy_after: 1,
+            };
+            let rollouts = BTreeMap::from([("web".to_owned(), stage)]);
+            let wish = Wish {
+                id: "0123abcd".to_owned(),
+                project: project.clone(),
+                key: key.clone(),
+                value: Some(value.clone()),
+                strategy,
+                scopes: Some(Scopes::All),
+                handed: false,
+                new_account: false,
+                name: "26-11-acme-chat-prod-0123abcd".to_owned(),
+                consumers: vec![Consumer {
+                    name: "web".to_owned(),
+                    place: "vault".to_owned(),
+                    canary: false,
+                }],
+                waits: Waits::default(),
+                who: "a test".to_owned(),
+            };
+            let prepared = prepare(&wish, &api, &stores, &rollouts)
+                .unwrap_or_else(|wrong| panic!("{generation:?} {strategy:?}: {wrong:#?}"));
+            assert_eq!(live(&sandbox), before, "a plan changes nothing");
+            let clock = Shared(sandbox.clock());
+            let world = World {
+                organisation: &api,
+                stores: &stores,
+                rollouts: &rollouts,
+                clock: &clock,
+                key_a: Some(&value),
+                handed: None,
+                watch: &|_, _| {},
+            };
+            let mut journal = Journal::in_memory().unwrap();
+            let run = Run::begin(prepared.plan, &mut journal, world).unwrap();
+            let run = Box::new(run)
+                .drive()
+                .map_err(|stopped| stopped.halt)
+                .unwrap_or_else(|halt| panic!("{generation:?} {strategy:?}: {halt}"));
+            let known: &Known = run.memory();
+            assert!(known.closed && known.proved);
+            let after = live(&sandbox);
+            assert!(!after.contains(&key));
+            let made = after.iter().filter(|id| !before.contains(id)).count();
+            let lost = before.iter().filter(|id| !after.contains(id)).count();
+            assert_eq!(
+                (made, lost),
+                (usize::from(strategy != Strategy::RevokeOnly), 1)
+            );
+            if strategy != Strategy::RevokeOnly {
+                assert_eq!(*held.lock().unwrap(), store.handed_out().unwrap());
+                assert_ne!(store.handed_out().unwrap(), value);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_contained_project_gets_its_limits_back() {
+    let sandbox = start(Generation::New);
+    let (project, _, _) = leaked(&sandbox);
+    let admin = admin(&sandbox);
+    let mut journal = Journal::in_memory().unwrap();
+    let first = Limits::of(&admin, &project).unwrap();
+    for _ in 0..2 {
+        let kept = contain(&mut journal, &admin, &project, Ceiling::default(), 1).unwrap();
+        assert_eq!(kept, first, "a second time does not forget what was");
+        let now = Limits::of(&admin, &project).unwrap();
+        assert_eq!(now.spend, Some(1));
+        assert!(
+            now.rates
+                .iter()
+                .all(|limit| limit.max_requests_per_1_minute == Some(1))
+        );
+    }
+    restore(&mut journal, &admin, &project).unwrap();
+    assert_eq!(Limits::of(&admin, &project).unwrap(), first);
+    let again = restore(&mut journal, &admin, &project).unwrap_err();
+    assert!(again.to_string().contains("not contained"), "{again}");
+}
