@@ -177,6 +177,8 @@ pub const KEPT_FAILURES: usize = 1000;
 pub struct Coverage {
     /// Read to the end.
     pub read: Tally,
+    /// What of that was read in an earlier run, and has not changed since.
+    pub remembered: Tally,
     /// Members of archives and other containers that were met, and bytes that were unpacked.
     pub members: Tally,
     /// Those among the failures that are members, by reason ([`Unread::as_str`]).
@@ -251,6 +253,7 @@ impl Coverage {
     /// Adds another account to this one.
     pub fn merge(&mut self, other: Self) {
         self.read.merge(other.read);
+        self.remembered.merge(other.remembered);
         self.members.merge(other.members);
         for (why, count) in other.unread {
             *self.unread.entry(why).or_default() += count;

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

@@ -9,6 +9,8 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::Hint;
+use super::purge::PurgeFlags;
+use super::remembering::CacheFlags;
 use super::reporting::ReportFlags;
 use super::settings::SettingFlags;
 use super::verifying::VerifyFlags;
@@ -35,6 +37,10 @@ pub(super) struct History {
     #[arg(long)]
     require_complete: bool,
     #[command(flatten)]
+    purge: PurgeFlags,
+    #[command(flatten)]
+    cache: CacheFlags,
+    #[command(flatten)]
     verify: VerifyFlags,
     #[command(flatten)]
     report: ReportFlags,
@@ -45,8 +51,12 @@ pub(super) struct History {
 impl History {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let loaded = self.settings.load()?;
+        let rules = loaded.rules()?;
+        let matcher = Matcher::new(&rules, None);
+        let memory = self
+            .cache
+            .memory(context, &rules, &loaded.unpacking().limits);
         let verifying = self.verify.prepare(&loaded)?;
-        let matcher = Matcher::new(&loaded.rules()?, None);
         let settings = loaded.for_scan(&matcher)?;
         let stop = context.interruptible();
         let environment = GitEnvironment::from_lookup(|name| std::env::var_os(name));
@@ -62,12 +72,15 @@ impl History {
             .iter()
             .map(open)
             .collect::<Result<Vec<_>, _>>()?;
+        self.purge.prepare(&repositories)?;
         let mut outcome = Outcome::default();
         for repository in &repositories {
             let progress = Progress::default();
             let run = history::History {
                 matcher: &matcher,
                 suppress: &settings.suppress,
+                memory: memory.as_ref(),
+                purge: self.purge.wanted(),
                 unpacking: &settings.unpacking,
                 threads: rayon::current_num_threads(),
                 progress: &progress,
@@ -77,6 +90,9 @@ impl History {
             let found = watched(context, &progress, || run.search(&layout));
             outcome.findings.extend(found.findings);
             outcome.coverage.merge(found.coverage);
+            if let Some(purge) = &found.purge {
+                self.purge.write(context, purge)?;
+            }
         }
         outcome
             .findings

@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 
-use super::contains::{Wanted, holders};
-use super::forest::Forest;
+use super::contains::{Trees, Wanted};
 use super::graph::Graph;
 use super::loose::Found;
 use super::objects::Objects;
@@ -39,7 +38,6 @@ pub(super) struct Story {
     /// Refs from which a commit that holds it can be reached: what a rewrite would have to touch.
     pub(super) reached_from: Vec<Vec<u8>>,
     pub(super) reached_from_count: u64,
-    pub(super) in_head: bool,
     pub(super) kept: BTreeSet<Kept>,
 }
 
@@ -75,7 +73,6 @@ impl Tracer<'_> {
         self.commits(&graph, &holds, &mut sets, &mut stories);
         for (key, story) in stories.iter_mut().enumerate() {
             self.paths(key as u32, &graph, &holds, &sets, story);
-            self.elsewhere(&keys[key], story);
         }
         (stories, graph.absent)
     }
@@ -92,18 +89,13 @@ impl Tracer<'_> {
         if changed.is_empty() {
             return;
         }
-        let forests: Vec<Forest> = self
-            .objects
-            .packs
-            .iter()
-            .map(|pack| Forest::plant(pack, Some(&[Kind::Tree])))
-            .collect();
+        let mut packs: Vec<Trees<'_>> = self.objects.packs.iter().map(Trees::new).collect();
         let outside = |id: &ObjectId| self.objects.read(id).ok().flatten();
         while !changed.is_empty() && !self.stop.load(std::sync::atomic::Ordering::Relaxed) {
             let wanted = Wanted::new(std::mem::take(&mut changed));
             let mut holding: Vec<(ObjectId, u32)> = Vec::new();
-            for (pack, forest) in self.objects.packs.iter().zip(&forests) {
-                let found = holders(pack, forest, &wanted, &outside, self.threads, self.stop);
+            for (pack, trees) in self.objects.packs.iter().zip(&mut packs) {
+                let found = trees.holders(&wanted, &outside, self.threads, self.stop);
                 holding.extend(
                     found
                         .into_iter()
@@ -183,7 +175,6 @@ impl Tracer<'_> {
                 }
                 for &key in sets.keys(tip) {
                     let story = &mut stories[key as usize];
-                    story.in_head |= name == b"HEAD";
                     story.held_by_count += 1;
                     if story.held_by.len() < NAMED {
                         story.held_by.push(name.to_vec());
@@ -304,15 +295,18 @@ impl Tracer<'_> {
         }
     }
 
-    /// Where else a key is that no name leads to.
-    fn elsewhere(&self, objects: &Holders, story: &mut Story) {
-        let named = |id: &ObjectId| memchr::memmem::find(self.index, id.as_bytes()).is_some();
-        if objects.iter().any(|(id, _)| named(id)) {
-            story.kept.insert(Kept::Index);
-        }
-        if story.kept.is_empty() {
-            story.kept.insert(Kept::Nothing);
-        }
+    /// For each key, whether the index names one of its objects: they may be there and nowhere else.
+    pub(super) fn in_index(&self, keys: &[Holders]) -> Vec<bool> {
+        let wanted = Wanted::new(keys.iter().flatten().map(|(id, _)| *id).collect());
+        let mut named = vec![false; wanted.ids().len()];
+        wanted.search(self.index, |_, id| named[id as usize] = true);
+        let is_named = |id: &ObjectId| {
+            let at = wanted.ids().binary_search(id);
+            at.is_ok_and(|at| named[at])
+        };
+        keys.iter()
+            .map(|objects| objects.iter().any(|(id, _)| is_named(id)))
+            .collect()
     }
 }
 

@@ -1,19 +1,21 @@
 //! Which trees hold which objects: the same walk as the search, with ids in place of anchors.
 //!
-//! An id is 20 or 32 random bytes, so that finding them anywhere in a tree is finding an entry.
+//! An id is 20 or 32 random bytes: what stands again is the same entry. In a tree a zero byte
+//! stands before each, so only there is anything compared.
+//!
+//! Going up from objects to the roots takes a walk for each level. The first one notes which ids
+//! each family of trees (a root of the forest and all deltas below it) has brought up; the others
+//! visit only the families that can have what is wanted.
 
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use super::damage::Damage;
-use super::delta::Segment;
 use super::forest::Forest;
 use super::pack::Pack;
 use super::version::Version;
 use super::walk::{Outside, Visit, walk};
 use crate::repo::{ObjectId, ObjectKind as Kind};
-
-/// How many bytes of an id tell whether it is worth comparing.
-const HEAD: usize = 4;
 
 /// A set of ids that is looked for.
 pub(super) struct Wanted {
@@ -24,11 +26,9 @@ pub(super) struct Wanted {
     first: Vec<u32>,
     /// A filter: hashes of the ids' first bytes.
     heads: Bits,
-    /// Another one, of all their stretches of [`HEAD`] bytes.
-    parts: Bits,
 }
 
-/// A bit for each hash of [`HEAD`] bytes.
+/// A bit for each hash of four bytes.
 struct Bits(Vec<u64>, u32);
 
 impl Bits {
@@ -64,11 +64,9 @@ impl Wanted {
         ids.dedup();
         let length = ids.first().map_or(20, |id| id.as_bytes().len());
         let mut heads = Bits::new(ids.len());
-        let mut parts = Bits::new(ids.len() * length);
         let mut first = vec![0; 0x1_0001];
         for id in &ids {
             heads.add(id.as_bytes());
-            id.as_bytes().windows(HEAD).for_each(|part| parts.add(part));
             first[pair(id.as_bytes()) + 1] += 1;
         }
         for n in 1..first.len() {
@@ -79,7 +77,6 @@ impl Wanted {
             length,
             first,
             heads,
-            parts,
         }
     }
 
@@ -101,7 +98,7 @@ impl Wanted {
     }
 
     /// Wanted ids anywhere in `bytes`.
-    fn search(&self, bytes: &[u8], mut found: impl FnMut(usize, u32)) {
+    pub(super) fn search(&self, bytes: &[u8], mut found: impl FnMut(usize, u32)) {
         for at in 0..(bytes.len() + 1).saturating_sub(self.length) {
             if let Some(id) = self.find(&bytes[at..]) {
                 found(at, id);
@@ -109,9 +106,12 @@ impl Wanted {
         }
     }
 
-    /// Whether one of them may go on, or end, with some of these bytes.
-    fn may_hold_part(&self, bytes: &[u8]) -> bool {
-        bytes.len() < HEAD || self.parts.has(bytes)
+    /// Whether a wanted id begins with these bytes, most likely.
+    fn has_head(&self, head: u32) -> bool {
+        let head = head.to_be_bytes();
+        let slot = pair(&head);
+        let ids = &self.ids[self.first[slot] as usize..self.first[slot + 1] as usize];
+        self.heads.has(&head) && ids.iter().any(|id| id.as_bytes().starts_with(&head))
     }
 
     /// The wanted ids that a tree has as entries.
@@ -137,93 +137,162 @@ fn pair(bytes: &[u8]) -> usize {
 /// A tree (an entry of the pack) that holds a wanted id (by number).
 pub(super) type Holding = (u32, u32);
 
-/// Finds all trees of a pack that hold wanted ids.
-pub(super) fn holders(
-    pack: &Pack,
-    forest: &Forest,
-    wanted: &Wanted,
-    outside: &Outside<'_>,
-    threads: usize,
-    stop: &AtomicBool,
-) -> Vec<Holding> {
-    let visit = Visitor { wanted };
-    let found = walk(pack, forest, &visit, outside, threads, stop);
-    found.into_iter().flat_map(|local| local.found).collect()
+/// Notes beyond this (64 MiB of them) are not made: then every family is visited each time.
+const MOST_NOTES: usize = 8 << 20;
+
+/// A pack's trees, and what is known of its families.
+pub(super) struct Trees<'a> {
+    pack: &'a Pack,
+    forest: Forest,
+    /// All roots.
+    families: Vec<u32>,
+    /// Families and the first bytes of ids that came up in them, in order; `None` before the first
+    /// walk, and if there are too many.
+    notes: Option<Vec<Note>>,
+    walked: bool,
+}
+
+/// A root, and the first bytes of an id.
+type Note = (u32, u32);
+
+impl<'a> Trees<'a> {
+    pub(super) fn new(pack: &'a Pack) -> Self {
+        let forest = Forest::plant(pack, Some(&[Kind::Tree]));
+        Self {
+            pack,
+            families: forest.roots.clone(),
+            forest,
+            notes: None,
+            walked: false,
+        }
+    }
+
+    /// Finds all trees of the pack that hold wanted ids.
+    pub(super) fn holders(
+        &mut self,
+        wanted: &Wanted,
+        outside: &Outside<'_>,
+        threads: usize,
+        stop: &AtomicBool,
+    ) -> Vec<Holding> {
+        if let Some(notes) = &self.notes {
+            self.forest.roots.clear();
+            let mut rest = &notes[..];
+            for &family in &self.families {
+                let own = rest.partition_point(|note| note.0 <= family);
+                let (mine, others) = rest.split_at(own);
+                rest = others;
+                if mine.iter().any(|note| wanted.has_head(note.1)) {
+                    self.forest.roots.push(family);
+                }
+            }
+        }
+        let visit = Visitor {
+            wanted,
+            noting: !self.walked,
+        };
+        let walked = walk(self.pack, &self.forest, &visit, outside, threads, stop);
+        let mut found = Vec::new();
+        let (mut notes, mut all) = (Vec::new(), true);
+        for mut local in walked {
+            found.append(&mut local.found);
+            all &= local.notes.len() < MOST_NOTES;
+            notes.append(&mut local.notes);
+        }
+        if !self.walked && all {
+            notes.sort_unstable();
+            notes.dedup();
+            self.notes = Some(notes);
+        }
+        self.walked = true;
+        found
+    }
 }
 
 struct Visitor<'a> {
     wanted: &'a Wanted,
+    /// Whether to note which ids come up.
+    noting: bool,
 }
 
 #[derive(Default)]
 struct Local {
     found: Vec<Holding>,
+    notes: Vec<Note>,
     marks: Vec<(u32, u32)>,
     fetched: Vec<u8>,
 }
 
+/// What is remembered of a tree.
+struct Held {
+    /// The root of its family; none of the pack's own if its base was borrowed.
+    family: Option<u32>,
+    /// Wanted ids in it, and where.
+    marks: Box<[(u32, u32)]>,
+}
+
 impl Local {
-    fn end(&mut self, entry: Option<u32>) -> Box<[(u32, u32)]> {
+    fn end(&mut self, family: Option<u32>, entry: Option<u32>) -> Held {
         self.marks.sort_unstable();
         self.marks.dedup();
         if let Some(entry) = entry {
             self.found
                 .extend(self.marks.iter().map(|mark| (entry, mark.1)));
         }
-        self.marks.drain(..).collect()
+        Held {
+            family,
+            marks: self.marks.drain(..).collect(),
+        }
+    }
+
+    fn note(&mut self, family: Option<u32>, id: &[u8]) {
+        // Families without a root here are visited each time.
+        if let (Some(family), true) = (family, self.notes.len() < MOST_NOTES) {
+            let head = u32::from_be_bytes([id[0], id[1], id[2], id[3]]);
+            self.notes.push((family, head));
+        }
     }
 }
 
 impl Visitor<'_> {
-    fn border(
-        &self,
-        version: Version<'_, <Self as Visit>::Marks>,
-        number: usize,
-        local: &mut Local,
-    ) {
-        let delta = version.delta;
-        let (left, right) = (&delta.segments[number - 1], &delta.segments[number]);
-        let run = |segment: &Segment, end: u32| {
-            let from = segment.from as usize;
-            &delta.inserted[from..from + (end - segment.at) as usize]
-        };
-        // What is copied was whole in the base, if long; so the inserted side holds most of an id
-        // that stands across.
-        if !right.copied && !self.wanted.may_hold_part(run(right, delta.end(number))) {
-            return;
-        }
-        if !left.copied {
-            let run = run(left, right.at);
-            if !self
-                .wanted
-                .may_hold_part(&run[run.len().saturating_sub(HEAD)..])
-            {
-                return;
+    /// A stretch of a version in which something is new: ids that stand in it.
+    fn stretch(&self, version: Version<'_, Held>, range: Range<u32>, local: &mut Local) {
+        let mut fetched = std::mem::take(&mut local.fetched);
+        fetched.clear();
+        version.fetch(range.clone(), &mut fetched);
+        for zero in memchr::memchr_iter(0, &fetched) {
+            let Some(id) = fetched.get(zero + 1..zero + 1 + self.wanted.length) else {
+                break;
+            };
+            if self.noting {
+                local.note(version.base.marks.family, id);
+            }
+            if let Some(number) = self.wanted.find(id) {
+                local.marks.push((range.start + zero as u32 + 1, number));
             }
         }
-        let reach = self.wanted.length as u32 - 1;
-        let start = right.at.saturating_sub(reach);
-        let Local { marks, fetched, .. } = local;
-        fetched.clear();
-        version.fetch(start..(right.at + reach).min(delta.length), fetched);
-        self.wanted
-            .search(fetched, |at, id| marks.push((start + at as u32, id)));
+        local.fetched = fetched;
     }
 }
 
 impl Visit for Visitor<'_> {
-    type Marks = Box<[(u32, u32)]>;
+    type Marks = Held;
     type Local = Local;
 
     fn local(&self) -> Local {
         Local::default()
     }
 
-    fn whole(&self, local: &mut Local, entry: u32, _kind: Kind, bytes: &[u8]) -> Self::Marks {
-        let Local { marks, .. } = local;
-        self.wanted
-            .entries(bytes, |at, id| marks.push((at as u32, id)));
-        local.end(Some(entry))
+    fn whole(&self, local: &mut Local, entry: u32, _kind: Kind, bytes: &[u8]) -> Held {
+        for child in super::tree::entries(bytes, self.wanted.length) {
+            if self.noting && child.is_tree {
+                local.note(Some(entry), child.id);
+            }
+            if let Some(number) = self.wanted.find(child.id) {
+                local.marks.push((child.id_at as u32, number));
+            }
+        }
+        local.end(Some(entry), Some(entry))
     }
 
     fn delta(
@@ -231,38 +300,49 @@ impl Visit for Visitor<'_> {
         local: &mut Local,
         entry: u32,
         _kind: Kind,
-        version: Version<'_, Self::Marks>,
-    ) -> Self::Marks {
-        let delta = version.delta;
-        let base = &version.base.marks;
+        version: Version<'_, Held>,
+    ) -> Held {
+        let (delta, base) = (version.delta, &version.base.marks);
+        let length = self.wanted.length as u32;
+        // From where an id may begin (a zero byte before it) to where it may end.
+        let mut new: Option<Range<u32>> = None;
         for (number, segment) in delta.segments.iter().enumerate() {
-            if number > 0 {
-                self.border(version, number, local);
+            let end = delta.end(number);
+            if segment.copied {
+                let source = segment.from..segment.from + (end - segment.at);
+                let first = base.marks.partition_point(|mark| mark.0 < source.start);
+                let inside = |mark: &&(u32, u32)| mark.0 + length <= source.end;
+                let carried = base.marks[first..].iter().take_while(inside);
+                local
+                    .marks
+                    .extend(carried.map(|mark| (segment.at + (mark.0 - source.start), mark.1)));
             }
-            let length = delta.end(number) - segment.at;
-            let source = segment.from..segment.from + length;
-            if !segment.copied {
-                let run = &delta.inserted[source.start as usize..source.end as usize];
-                let marks = &mut local.marks;
-                self.wanted
-                    .search(run, |at, id| marks.push((segment.at + at as u32, id)));
+            let last = if segment.copied { segment.at } else { end };
+            if segment.copied && number == 0 {
                 continue;
             }
-            let first = base.partition_point(|mark| mark.0 < source.start);
-            let inside = |mark: &&(u32, u32)| mark.0 + self.wanted.length as u32 <= source.end;
-            let carried = base[first..].iter().take_while(inside);
-            local
-                .marks
-                .extend(carried.map(|mark| (segment.at + (mark.0 - source.start), mark.1)));
+            let from = segment.at.saturating_sub(length);
+            let to = last.saturating_add(length).min(delta.length);
+            new = match new {
+                Some(before) if from <= before.end => Some(before.start..to),
+                before => {
+                    if let Some(before) = before {
+                        self.stretch(version, before, local);
+                    }
+                    Some(from..to)
+                }
+            };
         }
-        local.end(Some(entry))
+        if let Some(last) = new {
+            self.stretch(version, last, local);
+        }
+        local.end(base.family, Some(entry))
     }
 
-    fn borrowed(&self, local: &mut Local, _kind: Kind, bytes: &[u8]) -> Self::Marks {
-        let Local { marks, .. } = local;
+    fn borrowed(&self, local: &mut Local, _kind: Kind, bytes: &[u8]) -> Held {
         self.wanted
-            .entries(bytes, |at, id| marks.push((at as u32, id)));
-        local.end(None)
+            .entries(bytes, |at, id| local.marks.push((at as u32, id)));
+        local.end(None, None)
     }
 
     /// The search for keys has reported it.

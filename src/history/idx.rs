@@ -125,4 +125,9 @@ impl Index {
         let at = self.map.len() - 2 * self.id_len;
         &self.map[at..at + self.id_len]
     }
+
+    /// Its own checksum, as it stands in the file.
+    pub(super) fn checksum(&self) -> &[u8] {
+        &self.map[self.map.len() - self.id_len..]
+    }
 }

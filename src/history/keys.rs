@@ -1,29 +1,32 @@
 //! The keys that were found, each with all its objects, and the findings that are made of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::attribution::{NAMED, Story, Tracer};
 use super::objects::{Objects, Packed};
-use super::refs::Refs;
-use super::{History, loose, tree};
+use super::purge::Holders;
+use super::{History, tree};
 use crate::examine;
-use crate::finding::{CommitInfo, Context, Counted, Finding, InHistory, Place, ShownPath};
+use crate::finding::{CommitInfo, Context, Counted, Finding, InHistory, Kept, Place, ShownPath};
 use crate::matcher::Hit;
 use crate::repo::{ObjectId, ObjectKind as Kind};
 use crate::secret::{Fingerprint, Masked};
 
-/// Where an object is read.
+/// An object that holds a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
-    Packed(Packed),
-    Loose(ObjectId),
+    Object(ObjectId),
+    /// In a pack without an index, nothing has a name.
+    Unnamed(Packed),
 }
 
 /// One key and where it was seen.
-struct Key {
-    hit: Arc<Hit>,
+#[derive(Default)]
+pub(super) struct Key {
+    /// What the matcher said; nothing if only earlier runs have seen it.
+    hit: Option<Arc<Hit>>,
     /// The place of the first sight of it in each object.
     seen: BTreeMap<Source, u64>,
 }
@@ -32,97 +35,142 @@ struct Key {
 #[derive(Default)]
 pub(super) struct Keys(BTreeMap<Fingerprint, Key>);
 
+/// A key, its story, and the place that is shown.
+pub(super) struct Told {
+    pub(super) key: Fingerprint,
+    pub(super) source: Source,
+    pub(super) at: u64,
+    /// How many objects hold it.
+    pub(super) objects: u64,
+    /// Whether the index names one of them.
+    pub(super) in_index: bool,
+    pub(super) story: Story,
+    hit: Option<Arc<Hit>>,
+}
+
+/// An earlier run has seen a key where there is none now.
+pub(super) struct Stale;
+
 impl Keys {
     /// Notes a key at a place of an object.
     pub(super) fn add(&mut self, source: Source, at: u64, hit: Arc<Hit>) {
-        let key = self.0.entry(hit.fingerprint).or_insert_with(|| Key {
-            hit: Arc::clone(&hit),
-            seen: BTreeMap::new(),
-        });
-        if hit.confidence > key.hit.confidence {
-            key.hit = hit;
+        let key = self.seen(hit.fingerprint, source, at);
+        if key
+            .hit
+            .as_ref()
+            .is_none_or(|known| hit.confidence > known.confidence)
+        {
+            key.hit = Some(hit);
         }
-        let first = key.seen.entry(source).or_insert(at);
-        *first = at.min(*first);
     }
 
-    /// A finding for each key, traced to where it came from.
-    pub(super) fn findings(
-        self,
-        history: &History<'_>,
-        objects: &Objects,
-        loose: &[loose::Found],
-        refs: &Refs,
-        index: &[u8],
-    ) -> Vec<Finding> {
+    /// Notes a place of which all that is known is which key was seen there.
+    pub(super) fn seen(&mut self, key: Fingerprint, source: Source, at: u64) -> &mut Key {
+        let key = self.0.entry(key).or_default();
+        let first = key.seen.entry(source).or_insert(at);
+        *first = at.min(*first);
+        key
+    }
+
+    /// Which objects hold which keys.
+    pub(super) fn holders(&self) -> Holders {
+        let mut holders = Holders::new();
+        for (key, about) in &self.0 {
+            for source in about.seen.keys() {
+                if let Source::Object(id) = source {
+                    holders.entry(*id).or_default().insert(*key);
+                }
+            }
+        }
+        holders
+    }
+
+    /// Traces all keys to where they came from.
+    pub(super) fn trace(self, tracer: &Tracer<'_>) -> Vec<Told> {
         if self.0.is_empty() {
             return Vec::new();
         }
-        let tracer = Tracer {
-            objects,
-            loose,
-            refs,
-            index,
-            threads: history.threads,
-            stop: history.stop,
+        let loose: BTreeMap<ObjectId, Kind> = tracer.loose.iter().map(|o| (o.id, o.kind)).collect();
+        let kind = |id: &ObjectId| match tracer.objects.find(id) {
+            Some(at) => tracer.objects.kind(at),
+            None => loose.get(id).copied(),
         };
-        let loose_kinds: BTreeMap<ObjectId, Kind> = loose.iter().map(|o| (o.id, o.kind)).collect();
-        let ids = |key: &Key| -> BTreeMap<ObjectId, Source> {
-            let named = key.seen.keys().filter_map(|source| {
-                let id = match source {
-                    Source::Packed(at) => objects.id(*at)?,
-                    Source::Loose(id) => *id,
-                };
-                Some((id, *source))
+        let holders = |key: &Key| {
+            let named = key.seen.keys().filter_map(|source| match source {
+                Source::Object(id) => Some((*id, kind(id)?)),
+                Source::Unnamed(_) => None,
             });
-            named.collect()
+            named.collect::<Vec<_>>()
         };
-        let known: Vec<BTreeMap<ObjectId, Source>> = self.0.values().map(ids).collect();
-        let holders: Vec<Vec<(ObjectId, Kind)>> = known
-            .iter()
-            .map(|ids| {
-                let kind = |source: &Source| match source {
-                    Source::Packed(at) => objects.kind(*at),
-                    Source::Loose(id) => loose_kinds.get(id).copied(),
-                };
-                ids.iter()
-                    .filter_map(|(id, source)| Some((*id, kind(source)?)))
-                    .collect()
-            })
-            .collect();
+        let holders: Vec<_> = self.0.values().map(holders).collect();
         let (stories, _) = tracer.trace(&holders);
+        let in_index = tracer.in_index(&holders);
         self.0
-            .into_values()
-            .zip(known)
+            .into_iter()
             .zip(stories)
-            .filter_map(|((key, ids), story)| key.finding(history, objects, &ids, story))
+            .zip(in_index)
+            .filter_map(|(((fingerprint, key), story), in_index)| {
+                key.told(fingerprint, story, in_index)
+            })
             .collect()
     }
 }
 
 impl Key {
-    fn finding(
-        self,
+    fn told(self, key: Fingerprint, story: Story, in_index: bool) -> Option<Told> {
+        // The object of the first commit; if the key is in none, any that holds it.
+        let first = story.origin.as_ref().map(|(_, id)| *id).or(story.first);
+        let chosen = first.map(Source::Object);
+        let (source, at) = chosen
+            .and_then(|source| self.seen.get_key_value(&source))
+            .or_else(|| self.seen.first_key_value())?;
+        Some(Told {
+            key,
+            source: *source,
+            at: *at,
+            objects: self.seen.len() as u64,
+            in_index,
+            story,
+            hit: self.hit,
+        })
+    }
+}
+
+impl Told {
+    /// What an earlier run has told.
+    pub(super) fn remembered(
+        key: Fingerprint,
+        source: Source,
+        at: u64,
+        objects: u64,
+        in_index: bool,
+        story: Story,
+    ) -> Self {
+        Self {
+            key,
+            source,
+            at,
+            objects,
+            in_index,
+            story,
+            hit: None,
+        }
+    }
+
+    /// The finding, read again where the key stands, and whether it could be. What is too large to
+    /// be rebuilt, or was there a moment ago, held the key all the same.
+    pub(super) fn finding(
+        &self,
         history: &History<'_>,
         objects: &Objects,
-        ids: &BTreeMap<ObjectId, Source>,
-        story: Story,
-    ) -> Option<Finding> {
-        // The object of the first commit; if the key is in none, any that holds it.
-        let chosen = story
-            .origin
-            .as_ref()
-            .map(|(_, id)| *id)
-            .or(story.first.filter(|id| ids.contains_key(id)));
-        let source = match chosen.and_then(|id| ids.get(&id)) {
-            Some(source) => *source,
-            None => *self.seen.keys().next()?,
-        };
+    ) -> Result<(Finding, bool), Stale> {
+        let Self {
+            source, at, story, ..
+        } = self;
         let (id, read) = match source {
-            Source::Packed(at) => (objects.id(at), objects.read_packed(at).ok()),
-            Source::Loose(id) => (Some(id), objects.read(&id).ok().flatten()),
+            Source::Object(id) => (Some(*id), objects.read(id).ok().flatten()),
+            Source::Unnamed(at) => (None, objects.read_packed(*at).ok()),
         };
-        // What is too large to be rebuilt, or was there a moment ago, held the key all the same.
         let (kind, bytes) = read.unwrap_or((Kind::Blob, Vec::new()));
         let matcher = history.matcher;
         let masked = |bytes: &[u8]| matcher.redact(bytes);
@@ -143,11 +191,11 @@ impl Key {
                 .map(|name| masked(name))
                 .collect::<Vec<Masked>>()
         };
-        let at = self.seen.get(&source).copied().unwrap_or_default();
-        let origin = story.origin.map(|(mut path, _)| {
+        let origin = story.origin.as_ref().map(|(path, _)| {
+            let mut path = path.clone();
             if kind == Kind::Tree {
                 let id_length = id.map_or(20, |id| id.as_bytes().len());
-                let named = tree::entries(&bytes, id_length).find(|e| e.id_at as u64 > at);
+                let named = tree::entries(&bytes, id_length).find(|e| e.id_at as u64 > *at);
                 path.extend_from_slice(if path.is_empty() { b"" } else { b"/" });
                 path.extend_from_slice(named.map_or(b"", |entry| entry.name));
             }
@@ -163,7 +211,7 @@ impl Key {
                 count: story.commit_count,
             },
             paths: story.paths.keys().take(NAMED).map(|at| path(at)).collect(),
-            objects: self.seen.keys().collect::<BTreeSet<_>>().len() as u64,
+            objects: self.objects,
             held_by: Counted {
                 named: names(&story.held_by),
                 count: story.held_by_count,
@@ -172,32 +220,46 @@ impl Key {
                 named: names(&story.reached_from),
                 count: story.reached_from_count,
             },
-            kept: story.kept.into_iter().collect(),
+            kept: self.kept(),
         }));
         let mut found = None;
         let go_on = || history.go_on();
         history.examiner(&go_on).bytes(b"", &bytes, &mut |one| {
-            if one.hit.fingerprint == self.hit.fingerprint && found.is_none() {
+            if one.hit.fingerprint == self.key && found.is_none() {
                 found = Some(history.finding(one, place.clone()));
             }
         });
-        Some(found.unwrap_or_else(|| history.finding(self.as_seen(at), place)))
+        match (found, &self.hit) {
+            (Some(found), _) => Ok((found, true)),
+            (None, Some(hit)) => Ok((history.finding(as_seen(hit, *at), place), false)),
+            (None, None) => Err(Stale),
+        }
     }
 
-    /// The key where the search saw it, in an object that can't be looked at again: its lines were
-    /// not counted, so the place is told in bytes.
-    fn as_seen(&self, at: u64) -> examine::Found {
-        let line = self.hit.secret.mask();
-        let key = 0..line.as_bytes().len();
-        examine::Found {
-            hit: Hit::clone(&self.hit),
-            members: Vec::new(),
-            offset: at,
-            line: 1,
-            column: at + 1,
-            context: Context { line, key },
-            raw_line: Vec::new(),
+    /// What keeps it.
+    fn kept(&self) -> Vec<Kept> {
+        let mut kept = self.story.kept.clone();
+        kept.extend(self.in_index.then_some(Kept::Index));
+        if kept.is_empty() {
+            kept.insert(Kept::Nothing);
         }
+        kept.into_iter().collect()
+    }
+}
+
+/// A key where the search saw it, in an object that can't be looked at again: its lines were not
+/// counted, so the place is told in bytes.
+fn as_seen(hit: &Hit, at: u64) -> examine::Found {
+    let line = hit.secret.mask();
+    let key = 0..line.as_bytes().len();
+    examine::Found {
+        hit: hit.clone(),
+        members: Vec::new(),
+        offset: at,
+        line: 1,
+        column: at + 1,
+        context: Context { line, key },
+        raw_line: Vec::new(),
     }
 }
 

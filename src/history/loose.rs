@@ -1,10 +1,11 @@
 //! Loose objects: one zlib stream each, in a file named after the id.
 
-use std::fs::File;
+use std::fs::{File, ReadDir};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::ZlibDecoder;
+use rayon::prelude::*;
 
 use super::damage::Damage;
 use crate::repo::{ObjectId, ObjectKind as Kind};
@@ -20,10 +21,23 @@ pub(super) struct Loose {
     pub(super) body: Box<dyn Read>,
 }
 
-/// A loose object that is there.
+/// A loose object that was searched.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Found {
     pub(super) id: ObjectId,
     pub(super) kind: Kind,
+    /// How many bytes were read.
+    pub(super) bytes: u64,
+    /// Whether they are a compressed archive or file.
+    pub(super) packed: bool,
+    /// Whether they are all that it should have.
+    pub(super) whole: bool,
+}
+
+/// The file of a loose object in a directory of objects.
+pub(super) fn path(directory: &Path, id: &ObjectId) -> PathBuf {
+    let hex = id.to_string();
+    directory.join(&hex[..2]).join(&hex[2..])
 }
 
 /// Opens the file of a loose object.
@@ -59,9 +73,8 @@ pub(super) fn read(
     id: &ObjectId,
     most: u64,
 ) -> Result<Option<(Kind, Vec<u8>)>, Damage> {
-    let hex = id.to_string();
     for directory in directories {
-        let loose = match open(&directory.join(&hex[..2]).join(&hex[2..])) {
+        let loose = match open(&path(directory, id)) {
             Ok(loose) => loose,
             Err(Damage::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(damage) => return Err(damage),
@@ -81,32 +94,44 @@ pub(super) fn read(
     Ok(None)
 }
 
-/// All loose objects of a directory, and other files that git leaves there: objects half written.
-pub(super) fn list(
-    directory: &Path,
-    mut object: impl FnMut(ObjectId, PathBuf),
-    mut damaged: impl FnMut(PathBuf, io::Error),
-) {
-    for first in 0..=255u8 {
+/// What loose objects a directory holds.
+#[derive(Default)]
+pub(super) struct Listed {
+    pub(super) ids: Vec<ObjectId>,
+    pub(super) failed: Vec<(PathBuf, io::Error)>,
+}
+
+/// Lists the loose objects of a directory, in no order. There may be a million of them: all cores
+/// list.
+pub(super) fn list(directory: &Path) -> Listed {
+    let fans = (0..=255u8).into_par_iter().map(|first| {
+        let mut listed = Listed::default();
         let name = format!("{first:02x}");
-        let directory = directory.join(&name);
-        let entries = match std::fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                damaged(directory, error);
-                continue;
-            }
-        };
+        let fan = directory.join(&name);
+        match std::fs::read_dir(&fan) {
+            Ok(entries) => listed.fan(name, &fan, entries),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => listed.failed.push((fan, error)),
+        }
+        listed
+    });
+    fans.reduce(Listed::default, |mut all, mut part| {
+        all.ids.append(&mut part.ids);
+        all.failed.append(&mut part.failed);
+        all
+    })
+}
+
+impl Listed {
+    fn fan(&mut self, mut name: String, fan: &Path, entries: ReadDir) {
         for entry in entries {
             match entry {
                 Ok(entry) => {
-                    let hex = format!("{name}{}", entry.file_name().to_string_lossy());
-                    if let Some(id) = ObjectId::from_hex(hex.as_bytes()) {
-                        object(id, entry.path());
-                    }
+                    name.truncate(2);
+                    name.push_str(&entry.file_name().to_string_lossy());
+                    self.ids.extend(ObjectId::from_hex(name.as_bytes()));
                 }
-                Err(error) => damaged(directory.clone(), error),
+                Err(error) => self.failed.push((fan.to_owned(), error)),
             }
         }
     }

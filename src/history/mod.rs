@@ -7,10 +7,15 @@
 //! Only what holds a key is rebuilt, for its line, and traced to the commits, paths and refs that
 //! hold it (`attribution`).
 
+#[cfg(test)]
+mod again;
 mod attribution;
+#[cfg(test)]
+mod bad;
 mod border;
 mod contains;
 mod damage;
+mod database;
 mod delta;
 #[cfg(test)]
 mod equal;
@@ -24,9 +29,11 @@ mod keys;
 mod loose;
 mod map;
 mod marks;
+mod memory;
 mod objects;
 mod pack;
 mod places;
+mod purge;
 #[cfg(test)]
 mod real;
 mod refs;
@@ -40,16 +47,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rayon::prelude::*;
-
-use self::damage::Damage;
-use self::keys::{Keys, Source};
-use self::objects::Objects;
+pub use self::memory::Memory;
+pub use self::purge::Purge;
 use crate::coverage::{Coverage, Excluded};
 use crate::examine::{self, Buffers, Examiner, Seen, Unpacking, UnreadMember};
 use crate::finding::{Finding, Location, Place, ShownPath, Status, Way};
 use crate::matcher::Matcher;
-use crate::repo::{GitEnvironment, ObjectId, Repository};
+use crate::repo::{GitEnvironment, Repository};
 use crate::secret::Masked;
 use crate::suppress::Suppressor;
 
@@ -112,6 +116,10 @@ pub struct History<'a> {
     pub matcher: &'a Matcher,
     /// What somebody answered for.
     pub suppress: &'a Suppressor,
+    /// What earlier audits remember of packs and loose objects.
+    pub memory: Option<&'a Memory>,
+    /// Whether to find out what taking the keys out of the history would take.
+    pub purge: bool,
     /// How containers are unpacked.
     pub unpacking: &'a Unpacking,
     /// How many threads walk a pack.
@@ -129,6 +137,8 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// What was read and what was not.
     pub coverage: Coverage,
+    /// What would have to be changed in the repository itself; of submodules nothing is said.
+    pub purge: Option<Purge>,
 }
 
 impl History<'_> {
@@ -141,7 +151,10 @@ impl History<'_> {
             for (path, error) in &places.failed {
                 outcome.coverage.fail(self.masked(path), error.to_string());
             }
-            self.objects(&layout, &mut outcome);
+            let found = database::search(self, &layout);
+            outcome.findings.extend(found.findings);
+            outcome.coverage.merge(found.coverage);
+            outcome.purge = outcome.purge.or(found.purge);
             self.files(&places.files, &mut outcome);
             todo.extend(places.nested.into_iter().map(|git_dir| Layout {
                 objects: git_dir.join("objects"),
@@ -161,159 +174,6 @@ impl History<'_> {
 
     fn go_on(&self) -> bool {
         !self.stop.load(Ordering::Relaxed)
-    }
-
-    /// All objects, and what is to be said of the keys in them.
-    fn objects(&self, layout: &Layout, outcome: &mut Outcome) {
-        let objects = Objects::open(&layout.objects, &layout.alternates, layout.id_length);
-        for (path, damage) in &objects.damaged {
-            outcome.coverage.fail(self.masked(path), damage.to_string());
-        }
-        let total = objects.packs.iter().map(|pack| u64::from(pack.len())).sum();
-        self.progress.total.fetch_add(total, Ordering::Relaxed);
-        let mut keys = Keys::default();
-        for (number, pack) in objects.packs.iter().enumerate() {
-            if pack.missing() > 0 {
-                let why = format!(
-                    "is damaged: {} of its objects can't be found",
-                    pack.missing()
-                );
-                outcome.coverage.fail(self.masked(pack.path()), why);
-            } else if let Some(damage) = pack.index_damage() {
-                let why = format!("its index is of no use ({damage}); it was read without one");
-                outcome.coverage.fail(self.masked(pack.path()), why);
-            }
-            self.pack(&objects, number as u32, &mut keys, &mut outcome.coverage);
-        }
-        let loose = self.loose(&objects, &mut keys, &mut outcome.coverage);
-        let refs = refs::read(&layout.git_dir, &layout.common_dir);
-        for (path, why) in &refs.failed {
-            outcome.coverage.fail(self.masked(path), why.clone());
-        }
-        if let Ok(shallow) = std::fs::read(layout.common_dir.join("shallow")) {
-            let cut = shallow
-                .split(|b| *b == b'\n')
-                .filter(|line| !line.is_empty())
-                .count();
-            outcome
-                .coverage
-                .absent
-                .insert("parents of commits where a shallow clone ends", cut as u64);
-        }
-        let index = std::fs::read(layout.git_dir.join("index")).unwrap_or_default();
-        outcome.findings.extend(self.told(&refs.told));
-        outcome
-            .findings
-            .extend(keys.findings(self, &objects, &loose, &refs, &index));
-    }
-
-    fn pack(&self, objects: &Objects, number: u32, keys: &mut Keys, coverage: &mut Coverage) {
-        let pack = &objects.packs[number as usize];
-        let forest = forest::Forest::plant(pack, None);
-        let name = |entry: u32| match pack.id(entry) {
-            Some(id) => Masked::vouched(format!("object {id}")),
-            None => Masked::vouched(format!(
-                "object at byte {} of {}",
-                pack.start(entry),
-                self.masked(pack.path())
-            )),
-        };
-        let search = search::Search::new(self.matcher, self.unpacking, self.progress, self.stop);
-        let outside = |id: &ObjectId| objects.read(id).ok().flatten();
-        let walked = walk::walk(pack, &forest, &search, &outside, self.threads, self.stop);
-        for (entry, damage) in &forest.damaged {
-            coverage.fail(name(*entry), damage.to_string());
-        }
-        for results in walked {
-            coverage.read.items += results.read.items;
-            coverage.read.bytes += results.read.bytes;
-            if results.packed.items > 0 {
-                let packed = coverage.excluded.entry(Excluded::Packed).or_default();
-                packed.items += results.packed.items;
-                packed.bytes += results.packed.bytes;
-            }
-            coverage.members.merge(results.members);
-            coverage.exclude_all(Excluded::SeenBefore, results.seen_before);
-            for (entry, one) in results.unread {
-                self.unread(&name(entry), &one, coverage);
-            }
-            for (entry, damage) in results.damaged {
-                coverage.fail(name(entry), damage.to_string());
-            }
-            for one in results.occurrences {
-                let at = objects::Packed {
-                    pack: number,
-                    entry: one.entry,
-                };
-                keys.add(Source::Packed(at), one.at, one.hit);
-            }
-        }
-    }
-
-    fn loose(
-        &self,
-        objects: &Objects,
-        keys: &mut Keys,
-        coverage: &mut Coverage,
-    ) -> Vec<loose::Found> {
-        let mut files = Vec::new();
-        for directory in &objects.directories {
-            loose::list(
-                directory,
-                |id, path| files.push((id, path)),
-                |path, error| coverage.fail(self.masked(&path), error.to_string()),
-            );
-        }
-        files.sort();
-        files.dedup_by_key(|file| file.0);
-        self.progress
-            .total
-            .fetch_add(files.len() as u64, Ordering::Relaxed);
-        let read: Vec<_> = files
-            .into_par_iter()
-            .map_init(Buffers::default, |buffers, (id, path)| {
-                let mut found = Vec::new();
-                let opened = loose::open(&path).map(|loose| {
-                    let go_on = || self.go_on();
-                    let examiner = self.examiner(&go_on);
-                    let seen = examiner.stream(b"", loose.body, buffers, &mut |one| {
-                        found.push((one.offset, one.hit));
-                    });
-                    let bytes = seen.bytes;
-                    self.progress.objects.fetch_add(1, Ordering::Relaxed);
-                    self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
-                    let whole = !self.go_on() || seen.result.is_ok() && bytes == loose.size;
-                    (loose.kind, seen, whole)
-                });
-                (id, opened, found)
-            })
-            .collect();
-        let mut all = Vec::new();
-        for (id, opened, found) in read {
-            let name = || Masked::vouched(format!("object {id}"));
-            for (at, hit) in found {
-                keys.add(Source::Loose(id), at, hit.into());
-            }
-            match opened {
-                Ok((kind, seen, whole)) => {
-                    match whole {
-                        true => coverage.read.add(seen.bytes),
-                        false => coverage.fail(name(), Damage::Compressed.to_string()),
-                    }
-                    if seen.packed {
-                        coverage.exclude(Excluded::Packed, seen.bytes);
-                    }
-                    coverage.members.merge(seen.members);
-                    coverage.exclude_all(Excluded::SeenBefore, seen.seen_before);
-                    for one in &seen.unread {
-                        self.unread(&name(), one, coverage);
-                    }
-                    all.push(loose::Found { id, kind });
-                }
-                Err(damage) => coverage.fail(name(), damage.to_string()),
-            }
-        }
-        all
     }
 
     /// A member that could not be read, of what is called `name`.

@@ -33,7 +33,8 @@ pub(super) struct Objects {
 pub(super) struct Packed {
     /// Which of [`Objects::packs`].
     pub(super) pack: u32,
-    pub(super) entry: u32,
+    /// Where its entry begins.
+    pub(super) start: u64,
 }
 
 impl Objects {
@@ -98,33 +99,48 @@ impl Objects {
         self.packs.iter().enumerate().find_map(|(pack, packed)| {
             Some(Packed {
                 pack: pack as u32,
-                entry: packed.find(id)?,
+                start: packed.offset(id)?,
             })
         })
     }
 
-    /// An object's id; `None` in packs without an index.
-    pub(super) fn id(&self, at: Packed) -> Option<ObjectId> {
-        self.packs[at.pack as usize].id(at.entry)
+    /// Bytes in an id.
+    pub(super) fn id_length(&self) -> usize {
+        self.id_len
+    }
+
+    /// Whether an object is here. Only looked up, not read.
+    pub(super) fn holds(&self, id: &ObjectId) -> bool {
+        let is_loose = |directory: &PathBuf| loose::path(directory, id).exists();
+        self.find(id).is_some() || self.directories.iter().any(is_loose)
     }
 
     /// What a packed object is, however many deltas say so.
     pub(super) fn kind(&self, mut at: Packed) -> Option<Kind> {
-        for _ in 0..=self.packs[at.pack as usize].len() {
+        for _ in 0..=self.longest_chain() {
             let pack = &self.packs[at.pack as usize];
-            at = match pack.header(at.entry).ok()?.form {
+            at = match pack.entry(at.start).ok()?.0.form {
                 Form::Whole(kind) => return Some(kind),
-                Form::Offset(offset) => Packed {
-                    entry: pack.entry_at(offset)?,
-                    ..at
-                },
-                Form::Reference(id) => match pack.find(&id) {
-                    Some(entry) => Packed { entry, ..at },
+                Form::Offset(start) => Packed { start, ..at },
+                Form::Reference(id) => match self.base(&id, at) {
+                    Some(base) => base,
                     None => return self.read(&id).ok().flatten().map(|(kind, _)| kind),
                 },
             };
         }
         None
+    }
+
+    /// No chain is longer, unless it goes round in circles.
+    fn longest_chain(&self) -> usize {
+        self.packs.iter().map(Pack::bound).sum()
+    }
+
+    /// Where the base of a delta is, by id: in its own pack, or else in any other.
+    fn base(&self, id: &ObjectId, delta: Packed) -> Option<Packed> {
+        let here = self.packs[delta.pack as usize].offset(id);
+        here.map(|start| Packed { start, ..delta })
+            .or_else(|| self.find(id))
     }
 
     /// An object and its bytes; `None` if it isn't here.
@@ -142,34 +158,26 @@ impl Objects {
         // Down to the bytes …
         let (kind, mut bytes) = loop {
             let at = chain[chain.len() - 1];
-            let pack = &self.packs[at.pack as usize];
-            let header = pack.header(at.entry)?;
+            let (header, data) = self.packs[at.pack as usize].entry(at.start)?;
             if header.size > LARGEST {
                 return Err(Damage::TooLarge(header.size));
             }
             let base = match header.form {
                 Form::Whole(kind) => {
-                    let bytes = inflater.inflate(pack.data(at.entry, &header), header.size)?;
+                    let bytes = inflater.inflate(data, header.size)?;
                     chain.pop();
                     break (kind, bytes.to_vec());
                 }
-                Form::Offset(offset) => Packed {
-                    pack: at.pack,
-                    entry: pack.entry_at(offset).ok_or(Damage::Header)?,
-                },
-                Form::Reference(id) => {
-                    let here = pack.find(&id).map(|entry| Packed { entry, ..at });
-                    match here.or_else(|| self.find(&id)) {
-                        Some(base) => base,
-                        None => {
-                            let base = loose::read(&self.directories, &id, LARGEST)?;
-                            break base.ok_or(Damage::Base(id))?;
-                        }
+                Form::Offset(start) => Packed { start, ..at },
+                Form::Reference(id) => match self.base(&id, at) {
+                    Some(base) => base,
+                    None => {
+                        let base = loose::read(&self.directories, &id, LARGEST)?;
+                        break base.ok_or(Damage::Base(id))?;
                     }
-                }
+                },
             };
-            // No chain is longer than all packs together, unless it goes round in circles.
-            if chain.len() > self.packs.iter().map(|p| p.len() as usize).sum() {
+            if chain.len() > self.longest_chain() {
                 return Err(Damage::Unrooted);
             }
             chain.push(base);
@@ -177,18 +185,16 @@ impl Objects {
         // … and up again.
         let mut parsed = Parsed::default();
         while let Some(at) = chain.pop() {
-            let pack = &self.packs[at.pack as usize];
-            let header = pack.header(at.entry)?;
-            let delta = inflater.inflate(pack.data(at.entry, &header), header.size)?;
+            let (header, data) = self.packs[at.pack as usize].entry(at.start)?;
+            let delta = inflater.inflate(data, header.size)?;
             parsed.parse(delta, bytes.len() as u64)?;
             let delta = parsed.view();
             if u64::from(delta.length) > LARGEST {
                 return Err(Damage::TooLarge(delta.length.into()));
             }
-            let base = Node::whole(&bytes, ())?;
-            let mut next = Vec::with_capacity(delta.length as usize);
-            Version { delta, base: &base }.fetch(0..delta.length, &mut next);
-            bytes = next;
+            let base = Node::whole(bytes, ())?;
+            bytes = Vec::with_capacity(delta.length as usize);
+            Version { delta, base: &base }.fetch(0..delta.length, &mut bytes);
         }
         Ok((kind, bytes))
     }

@@ -20,7 +20,7 @@ use crate::rules::{Rules, Template};
 use crate::secret::Fingerprint;
 use crate::suppress::Suppressor;
 
-fn git(directory: &Path, args: &[&str], input: &[u8]) -> Vec<u8> {
+pub(super) fn git(directory: &Path, args: &[&str], input: &[u8]) -> Vec<u8> {
     let mut child = Command::new("git")
         .arg("-C")
         .arg(directory)
@@ -53,14 +53,14 @@ fn git(directory: &Path, args: &[&str], input: &[u8]) -> Vec<u8> {
     out.stdout
 }
 
-fn key(seed: u64) -> String {
+pub(super) fn key(seed: u64) -> String {
     Template::parse("sk-proj-{long:74,74}")
         .unwrap()
         .fill(seed)
         .key
 }
 
-fn fingerprint(seed: u64) -> Fingerprint {
+pub(super) fn fingerprint(seed: u64) -> Fingerprint {
     crate::secret::Secret::new(key(seed).into_bytes()).fingerprint()
 }
 
@@ -68,7 +68,7 @@ fn fingerprint(seed: u64) -> Fingerprint {
 /// commit 12 from halves that commit 8 brought, key 3 comes in 20 and stays. Key 4 is in a tag's
 /// message, key 5 in a note, 6 in a commit's message, 7 in a file's name, 8 in a blob that nothing
 /// refers to, 9 in a dropped commit, 10 in a branch's name, 11 in the configuration.
-fn make(directory: &Path, options: &[&str]) {
+pub(super) fn make(directory: &Path, options: &[&str]) {
     git(
         directory,
         &[&["init", "-q", "-b", "main"], options].concat(),
@@ -145,7 +145,7 @@ fn make(directory: &Path, options: &[&str]) {
     );
 }
 
-fn layout(git_dir: PathBuf, id_length: usize) -> Layout {
+pub(super) fn layout(git_dir: PathBuf, id_length: usize) -> Layout {
     Layout {
         common_dir: git_dir.clone(),
         objects: git_dir.join("objects"),
@@ -195,13 +195,7 @@ fn searched(layout: &Layout, matcher: &Matcher) -> Places {
             places.extend(found.map(|o| (pack.id(o.entry).unwrap(), o.at, o.hit.fingerprint)));
         }
     }
-    let mut files = Vec::new();
-    loose::list(
-        &layout.objects,
-        |id, _| files.push(id),
-        |_, error| panic!("{error}"),
-    );
-    for id in files {
+    for id in loose::list(&layout.objects).ids {
         let (_, bytes) = objects.read(&id).unwrap().unwrap();
         let hits = matcher.search_all(&bytes).into_iter();
         places.extend(hits.map(|hit| (id, hit.span.start as u64, hit.fingerprint)));
@@ -217,6 +211,8 @@ fn run(layout: &Layout, matcher: &Matcher) -> Outcome {
         unpacking: &unpacking,
         matcher,
         suppress: &suppress,
+        memory: None,
+        purge: false,
         threads: 2,
         progress: &progress,
         stop: &stop,
@@ -224,7 +220,7 @@ fn run(layout: &Layout, matcher: &Matcher) -> Outcome {
     history.search(layout)
 }
 
-fn story(outcome: &Outcome, seed: u64) -> Option<&InHistory> {
+pub(super) fn story(outcome: &Outcome, seed: u64) -> Option<&InHistory> {
     outcome
         .findings
         .iter()

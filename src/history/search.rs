@@ -274,9 +274,9 @@ impl<'a> Search<'a> {
         if !left.copied && !self.borders.may_precede(run(left, border)) {
             return;
         }
-        let before = version.byte(border - 1);
+        let before = version.before(number);
         if !self.borders.may_precede(&[before])
-            || !self.borders.may_meet(before, version.byte(border))
+            || !self.borders.may_meet(before, version.first(number))
         {
             return;
         }

@@ -1,5 +1,9 @@
-//! Versions of an object along a path of a delta tree: bytes, or a delta and the base it needs.
-//! Any part can be fetched through the instruction lists, without rebuilding the rest.
+//! Versions of an object along a path of a delta tree. Any part of one can be fetched, without
+//! rebuilding the rest.
+//!
+//! What others are deltas against is kept as bytes, or as a rope: pieces of an ancestor that was
+//! rebuilt, and what was inserted since. A rope is made from the rope before it and a delta, so it
+//! never leads through more than one other version, however long the chain.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,42 +11,30 @@ use std::sync::Arc;
 use super::damage::Damage;
 use super::delta::{Delta, Segment};
 
-/// How long a chain of deltas may become before a version is rebuilt: fetching goes through all
-/// of it.
-const LONGEST_CHAIN: u32 = 96;
+/// What putting one segment into a rope costs, in bytes that could be copied in that time.
+const SEGMENT_PRICE: u64 = 32;
 
-/// How many bytes the deltas of a chain may have beyond the size of the version that they lead to.
-const HEAVIEST_CHAIN: usize = 4 << 20;
-
-/// What looking up a border through one more delta costs, in bytes that could be copied in that
-/// time: once a chain has cost as much as rebuilding the version would, it is rebuilt. Measured on
-/// git/git, where it is a tenth faster than rebuilding all bases and a fifth than rebuilding none.
-const FETCH_PRICE: u64 = 60;
-
-/// Versions beyond this (64 MiB) are never rebuilt: a few instructions can claim gigabytes.
-const LARGEST_REBUILT: u32 = 64 << 20;
+/// Versions beyond this (512 MiB) are never rebuilt: a few instructions can claim gigabytes, and
+/// git makes no deltas of what is larger.
+const LARGEST_REBUILT: u32 = 512 << 20;
 
 /// A version that others are deltas against, with what was found in it.
 pub(super) struct Node<M> {
-    body: Body<M>,
+    bytes: Arc<Vec<u8>>,
+    rope: Option<Rope>,
     pub(super) marks: M,
     length: u32,
-    /// Deltas from here to the bytes at the bottom, and how much memory they hold.
-    chain: u32,
-    weight: usize,
-    /// What fetching through the chain has cost until now, in bytes that could have been copied
-    /// for it.
-    debt: u64,
+    /// What making ropes has cost since the bytes were rebuilt: once it is as much as rebuilding
+    /// them would, they are.
+    spent: u64,
 }
 
-enum Body<M> {
-    Bytes(Box<[u8]>),
-    Delta {
-        /// Taken only when dropped, see there.
-        base: Option<Arc<Node<M>>>,
-        segments: Box<[Segment]>,
-        inserted: Box<[u8]>,
-    },
+/// Segments: copied ones are pieces of the bytes that were rebuilt.
+#[derive(Default)]
+struct Rope {
+    segments: Vec<Segment>,
+    inserted: Vec<u8>,
+    length: u32,
 }
 
 /// A version that was just read: a delta and its base.
@@ -59,56 +51,107 @@ impl<M> Clone for Version<'_, M> {
 
 impl<M> Copy for Version<'_, M> {}
 
+impl Rope {
+    fn view(&self) -> Delta<'_> {
+        Delta {
+            segments: &self.segments,
+            inserted: &self.inserted,
+            length: self.length,
+        }
+    }
+
+    /// Appends a piece of the rebuilt bytes. Where it goes on with the last one there is no border.
+    fn copy(&mut self, from: u32, length: u32) {
+        let goes_on = self
+            .segments
+            .last()
+            .is_some_and(|last| last.copied && last.from + (self.length - last.at) == from);
+        if !goes_on && length > 0 {
+            self.segments.push(Segment {
+                at: self.length,
+                from,
+                copied: true,
+            });
+        }
+        self.length += length;
+    }
+
+    fn insert(&mut self, bytes: &[u8]) {
+        if self.segments.last().is_none_or(|last| last.copied) && !bytes.is_empty() {
+            self.segments.push(Segment {
+                at: self.length,
+                from: self.inserted.len() as u32,
+                copied: false,
+            });
+        }
+        self.inserted.extend_from_slice(bytes);
+        self.length += bytes.len() as u32;
+    }
+
+    fn price(&self) -> u64 {
+        self.segments.len() as u64 * SEGMENT_PRICE + self.inserted.len() as u64
+    }
+}
+
 impl<M> Node<M> {
     /// A version whose bytes are at hand.
-    pub(super) fn whole(bytes: &[u8], marks: M) -> Result<Self, Damage> {
+    pub(super) fn whole(bytes: Vec<u8>, marks: M) -> Result<Self, Damage> {
         let length =
             u32::try_from(bytes.len()).map_err(|_| Damage::TooLarge(bytes.len() as u64))?;
         Ok(Self {
-            body: Body::Bytes(bytes.into()),
+            bytes: bytes.into(),
+            rope: None,
             marks,
             length,
-            chain: 0,
-            weight: bytes.len(),
-            debt: 0,
+            spent: 0,
         })
     }
 
-    /// A version as a delta against `base`, or rebuilt if the chain would become too long.
-    pub(super) fn delta(base: Arc<Self>, delta: Delta<'_>, children: usize, marks: M) -> Self {
-        let own = size_of_val(delta.segments) + delta.inserted.len();
-        let (chain, weight) = (base.chain + 1, base.weight + own);
+    /// A version as a delta against `base`.
+    pub(super) fn delta(base: &Self, delta: Delta<'_>, marks: M) -> Result<Self, Damage> {
         let length = delta.length;
-        let borders = delta.segments.len() as u64 * children as u64;
-        let debt = base.debt + borders * u64::from(chain) * FETCH_PRICE;
-        let long = chain > LONGEST_CHAIN
-            || debt > u64::from(length)
-            || weight > HEAVIEST_CHAIN + length as usize;
-        if long && length <= LARGEST_REBUILT {
-            let mut bytes = Vec::with_capacity(length as usize);
-            Version { delta, base: &base }.fetch(0..length, &mut bytes);
-            let weight = bytes.len();
-            return Self {
-                body: Body::Bytes(bytes.into()),
+        let left = u64::from(length).saturating_sub(base.spent);
+        if let Some(rope) = base.rope_with(delta, left) {
+            return Ok(Self {
+                bytes: Arc::clone(&base.bytes),
                 marks,
                 length,
-                chain: 0,
-                weight,
-                debt: 0,
-            };
+                spent: base.spent + rope.price(),
+                rope: Some(rope),
+            });
         }
-        Self {
-            body: Body::Delta {
-                base: Some(base),
-                segments: delta.segments.into(),
-                inserted: delta.inserted.into(),
-            },
-            marks,
-            length,
-            chain,
-            weight,
-            debt,
+        if length > LARGEST_REBUILT {
+            return Err(Damage::TooLarge(length.into()));
         }
+        let mut bytes = Vec::with_capacity(length as usize);
+        Version { delta, base }.fetch(0..length, &mut bytes);
+        Self::whole(bytes, marks)
+    }
+
+    /// The rope of a version that is a delta against this one, unless its price is above `most`.
+    fn rope_with(&self, delta: Delta<'_>, most: u64) -> Option<Rope> {
+        let own = delta.segments.len() as u64 * SEGMENT_PRICE + delta.inserted.len() as u64;
+        if own + self.rope.as_ref().map_or(0, Rope::price) > most {
+            return None;
+        }
+        let mut rope = Rope::default();
+        for (number, segment) in delta.segments.iter().enumerate() {
+            let from = segment.from as usize;
+            let length = delta.end(number) - segment.at;
+            if !segment.copied {
+                rope.insert(&delta.inserted[from..from + length as usize]);
+                continue;
+            }
+            self.pieces(segment.from..segment.from + length, |piece| match piece {
+                Piece::Copied(range) => rope.copy(range.start, range.end - range.start),
+                Piece::Inserted(bytes) => rope.insert(bytes),
+            });
+            // What is copied twice is paid twice.
+            if rope.price() > most {
+                return None;
+            }
+        }
+        Some(rope)
     }
 
     pub(super) fn length(&self) -> u32 {
@@ -116,124 +159,42 @@ impl<M> Node<M> {
     }
 
     /// The byte at `at`.
-    fn byte(&self, mut at: u32) -> u8 {
-        let mut node = self;
-        loop {
-            match &node.body {
-                Body::Bytes(bytes) => return bytes[at as usize],
-                Body::Delta { base, .. } => {
-                    let delta = node.as_delta();
-                    let segment = &delta.segments[delta.segment_at(at)];
-                    at = segment.from + (at - segment.at);
-                    match base {
-                        Some(base) if segment.copied => node = base,
-                        _ => return delta.inserted[at as usize],
-                    }
-                }
-            }
-        }
-    }
-
-    fn as_delta(&self) -> Delta<'_> {
-        match &self.body {
-            Body::Bytes(bytes) => Delta {
-                segments: &[],
-                inserted: bytes,
-                length: self.length,
-            },
-            Body::Delta {
-                segments, inserted, ..
-            } => Delta {
-                segments,
-                inserted,
-                length: self.length,
-            },
-        }
-    }
-}
-
-/// A chain can be as long as a pack: dropping one link after another must not recurse.
-impl<M> Drop for Node<M> {
-    fn drop(&mut self) {
-        let Body::Delta { base, .. } = &mut self.body else {
-            return;
+    fn byte(&self, at: u32) -> u8 {
+        let Some(rope) = &self.rope else {
+            return self.bytes[at as usize];
         };
-        let mut next = base.take();
-        while let Some(mut node) = next.and_then(Arc::into_inner) {
-            next = match &mut node.body {
-                Body::Delta { base, .. } => base.take(),
-                Body::Bytes(_) => None,
-            };
-        }
-    }
-}
-
-impl<M> Version<'_, M> {
-    /// The byte at `at`, which lies in the version.
-    pub(super) fn byte(&self, at: u32) -> u8 {
-        let segment = &self.delta.segments[self.delta.segment_at(at)];
-        let from = segment.from + (at - segment.at);
-        if segment.copied {
-            self.base.byte(from)
-        } else {
-            self.delta.inserted[from as usize]
+        let rope = rope.view();
+        let segment = &rope.segments[rope.segment_at(at)];
+        let from = (segment.from + (at - segment.at)) as usize;
+        match segment.copied {
+            true => self.bytes[from],
+            false => rope.inserted[from],
         }
     }
 
-    /// Appends the bytes of `range`, which lies in the version, to `out`. Needs no recursion,
-    /// however long the chain.
-    pub(super) fn fetch(&self, range: Range<u32>, out: &mut Vec<u8>) {
-        let mut todo: Vec<(&Node<M>, Range<u32>)> = Vec::new();
-        take(self.delta, range, out, |part, out| {
-            todo.push((self.base, part));
-            let first = todo.len() - 1;
-            while todo.len() > first {
-                let Some((mut node, mut range)) = todo.pop() else {
-                    break;
-                };
-                // Mostly a range is copied as a whole, and there is nothing to remember.
-                loop {
-                    let delta = node.as_delta();
-                    let Body::Delta {
-                        base: Some(base), ..
-                    } = &node.body
-                    else {
-                        out.extend_from_slice(
-                            &delta.inserted[range.start as usize..range.end as usize],
-                        );
-                        break;
-                    };
-                    let number = delta.segment_at(range.start);
-                    let segment = &delta.segments[number];
-                    if range.end <= delta.end(number) {
-                        let from = segment.from + (range.start - segment.at);
-                        range = from..from + (range.end - range.start);
-                        if segment.copied {
-                            node = base;
-                            continue;
-                        }
-                        out.extend_from_slice(
-                            &delta.inserted[range.start as usize..range.end as usize],
-                        );
-                        break;
-                    }
-                    // The first segment's part now, the rest after it.
-                    let end = delta.end(number);
-                    todo.push((node, end..range.end));
-                    range.end = end;
-                }
-            }
+    /// What a range consists of, in order.
+    fn pieces(&self, range: Range<u32>, mut piece: impl FnMut(Piece<'_>)) {
+        let Some(rope) = &self.rope else {
+            return piece(Piece::Copied(range));
+        };
+        let rope = rope.view();
+        parts(rope, range, |from, copied| {
+            piece(match copied {
+                true => Piece::Copied(from),
+                false => Piece::Inserted(&rope.inserted[from.start as usize..from.end as usize]),
+            });
         });
     }
 }
 
-/// Appends what `delta` inserts into `range`, and calls `copied` for what it copies.
-fn take(
-    delta: Delta<'_>,
-    range: Range<u32>,
-    out: &mut Vec<u8>,
-    mut copied: impl FnMut(Range<u32>, &mut Vec<u8>),
-) {
+enum Piece<'a> {
+    /// Of the bytes that were rebuilt.
+    Copied(Range<u32>),
+    Inserted(&'a [u8]),
+}
+
+/// Where the bytes of a range come from: each part, and whether it is copied.
+fn parts(delta: Delta<'_>, range: Range<u32>, mut part: impl FnMut(Range<u32>, bool)) {
     if range.is_empty() {
         return;
     }
@@ -243,13 +204,44 @@ fn take(
         let segment = &delta.segments[number];
         let end = delta.end(number).min(range.end);
         let from = segment.from + (at - segment.at);
-        let part = from..from + (end - at);
-        if segment.copied {
-            copied(part, out);
-        } else {
-            out.extend_from_slice(&delta.inserted[part.start as usize..part.end as usize]);
-        }
+        part(from..from + (end - at), segment.copied);
         at = end;
         number += 1;
+    }
+}
+
+impl<M> Version<'_, M> {
+    /// The last byte before segment `number`, which is not the first one.
+    pub(super) fn before(&self, number: usize) -> u8 {
+        let Segment { at, from, copied } = self.delta.segments[number - 1];
+        let last = from + (self.delta.segments[number].at - at) - 1;
+        self.one(last, copied)
+    }
+
+    /// The first byte of segment `number`.
+    pub(super) fn first(&self, number: usize) -> u8 {
+        let Segment { from, copied, .. } = self.delta.segments[number];
+        self.one(from, copied)
+    }
+
+    fn one(&self, from: u32, copied: bool) -> u8 {
+        match copied {
+            true => self.base.byte(from),
+            false => self.delta.inserted[from as usize],
+        }
+    }
+
+    /// Appends the bytes of `range`, which lies in the version, to `out`.
+    pub(super) fn fetch(&self, range: Range<u32>, out: &mut Vec<u8>) {
+        parts(self.delta, range, |from, copied| {
+            let bytes = |from: Range<u32>| from.start as usize..from.end as usize;
+            if !copied {
+                return out.extend_from_slice(&self.delta.inserted[bytes(from)]);
+            }
+            self.base.pieces(from, |piece| match piece {
+                Piece::Copied(range) => out.extend_from_slice(&self.base.bytes[bytes(range)]),
+                Piece::Inserted(inserted) => out.extend_from_slice(inserted),
+            });
+        });
     }
 }

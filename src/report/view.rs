@@ -337,6 +337,8 @@ impl<'a> Summary<'a> {
 #[derive(Serialize)]
 pub(super) struct CoverageView<'a> {
     read: TallyView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remembered: Option<TallyView>,
     members: TallyView,
     unread: &'a BTreeMap<&'static str, u64>,
     excluded: BTreeMap<&'static str, TallyView>,
@@ -386,6 +388,7 @@ impl<'a> CoverageView<'a> {
         };
         Self {
             read: coverage.read.into(),
+            remembered: (coverage.remembered.items > 0).then(|| coverage.remembered.into()),
             members: coverage.members.into(),
             unread: &coverage.unread,
             excluded: coverage.excluded.iter().map(excluded).collect(),

@@ -96,9 +96,13 @@ fn list(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()> {
 /// What was read, left out, missing, unreadable.
 pub(super) fn coverage(out: &mut dyn Write, paint: Paint, run: &Run<'_>) -> io::Result<()> {
     let coverage = run.coverage;
+    let remembered = match coverage.remembered.items {
+        0 => String::new(),
+        items => format!("; {} of them in an earlier run", grouped(items)),
+    };
     writeln!(
         out,
-        "Read {}, {}, in {}.",
+        "Read {}, {}, in {}{remembered}.",
         count(coverage.read.items, "item", "items"),
         human_bytes(coverage.read.bytes),
         human_time(run.elapsed),

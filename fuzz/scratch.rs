@@ -1,0 +1,177 @@
+//! What the targets for git's formats share: packs, indexes and loose objects from arbitrary bytes,
+//! and an audit of a directory that holds them. Streams are stored, not compressed, so that what a
+//! fuzzer changes is what the reader sees.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use skewer::examine::Unpacking;
+use skewer::history::{History, Layout, Outcome, Progress};
+use skewer::matcher::Matcher;
+use skewer::rules::Rules;
+use skewer::suppress::Suppressor;
+
+pub(crate) static MATCHER: LazyLock<Matcher> =
+    LazyLock::new(|| Matcher::new(&Rules::built_in(), None));
+
+/// A git directory that is removed in the end.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let memory = Path::new("/dev/shm");
+        let root = if memory.is_dir() {
+            memory.to_owned()
+        } else {
+            std::env::temp_dir()
+        };
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let root = root.join(format!("skewer-fuzz-{}-{number}", std::process::id()));
+        for directory in ["objects/pack", "objects/info", "refs/heads", "logs"] {
+            std::fs::create_dir_all(root.join(directory)).expect("a scratch directory");
+        }
+        Self(root)
+    }
+
+    pub(crate) fn write(&self, path: &str, bytes: &[u8]) {
+        let path = self.0.join(path);
+        std::fs::create_dir_all(path.parent().expect("it has one")).expect("a directory");
+        std::fs::write(path, bytes).expect("a file");
+    }
+
+    pub(crate) fn audit(&self) -> Outcome {
+        let history = History {
+            matcher: &MATCHER,
+            suppress: &Suppressor::default(),
+            unpacking: &Unpacking::default(),
+            memory: None,
+            purge: true,
+            threads: 1,
+            progress: &Progress::default(),
+            stop: &AtomicBool::new(false),
+        };
+        history.search(&Layout {
+            git_dir: self.0.clone(),
+            common_dir: self.0.clone(),
+            objects: self.0.join("objects"),
+            alternates: Vec::new(),
+            id_length: 20,
+        })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Hands out a fuzzer's bytes; zeroes when there are none left.
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Bytes<'a> {
+    pub(crate) fn byte(&mut self) -> u8 {
+        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        *first
+    }
+
+    pub(crate) fn some(&mut self, most: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(most.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+}
+
+/// A zlib stream that stores `bytes`.
+pub(crate) fn stored(bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x78, 0x01];
+    let mut parts = bytes.chunks(0xffff).peekable();
+    if parts.peek().is_none() {
+        out.extend([1, 0, 0, 0xff, 0xff]);
+    }
+    while let Some(part) = parts.next() {
+        out.push(u8::from(parts.peek().is_none()));
+        let length = part.len() as u16;
+        out.extend(length.to_le_bytes());
+        out.extend((!length).to_le_bytes());
+        out.extend_from_slice(part);
+    }
+    let (mut a, mut b) = (1u32, 0u32);
+    for byte in bytes {
+        a = (a + u32::from(*byte)) % 65521;
+        b = (b + a) % 65521;
+    }
+    out.extend((b << 16 | a).to_be_bytes());
+    out
+}
+
+/// The id of the entry of this number. Nobody checks that it is a hash.
+pub(crate) fn id(number: usize) -> [u8; 20] {
+    let mut id = [0x5a; 20];
+    id[0] = (number as u8).wrapping_mul(0x67);
+    id[1] = number as u8;
+    id
+}
+
+/// What names the pack in its index.
+pub(crate) const CHECKSUM: [u8; 20] = [0xab; 20];
+
+/// What an entry of a pack begins with: kind, and the size that it claims.
+pub(crate) fn header(kind: u8, mut size: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut byte = (kind & 7) << 4 | (size & 15) as u8;
+    size >>= 4;
+    while size > 0 {
+        out.push(byte | 0x80);
+        byte = (size & 0x7f) as u8;
+        size >>= 7;
+    }
+    out.push(byte);
+    out
+}
+
+/// How far back the base of a delta begins, as packs write it.
+pub(crate) fn distance(mut back: usize) -> Vec<u8> {
+    let mut out = vec![(back & 0x7f) as u8];
+    while back > 0x7f {
+        back = (back >> 7) - 1;
+        out.push(0x80 | (back & 0x7f) as u8);
+    }
+    out.reverse();
+    out
+}
+
+/// A pack of these entries, and where each begins.
+pub(crate) fn pack(entries: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
+    let mut pack = b"PACK\0\0\0\x02".to_vec();
+    pack.extend((entries.len() as u32).to_be_bytes());
+    let mut offsets = Vec::new();
+    for entry in entries {
+        offsets.push(pack.len());
+        pack.extend_from_slice(entry);
+    }
+    pack.extend(CHECKSUM);
+    (pack, offsets)
+}
+
+/// An index of version 2 for entries at these offsets.
+pub(crate) fn index(offsets: &[usize]) -> Vec<u8> {
+    let mut order: Vec<usize> = (0..offsets.len()).collect();
+    order.sort_by_key(|n| id(*n));
+    let mut index = b"\xfftOc\0\0\0\x02".to_vec();
+    for first in 0..=255u8 {
+        let upto = order.iter().filter(|n| id(**n)[0] <= first).count() as u32;
+        index.extend(upto.to_be_bytes());
+    }
+    order.iter().for_each(|n| index.extend(id(*n)));
+    index.resize(index.len() + 4 * order.len(), 0);
+    order
+        .iter()
+        .for_each(|n| index.extend((offsets[*n] as u32).to_be_bytes()));
+    index.extend(CHECKSUM);
+    index.extend([0; 20]);
+    index
+}

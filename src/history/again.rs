@@ -1,0 +1,215 @@
+//! A second audit says what the first one said, whatever has happened to the repository or to the
+//! cache in between.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use super::forge::{self, Entry, Step};
+use super::real::{fingerprint, git, key, layout, make, story};
+use super::{History, Layout, Memory, Outcome, Progress, loose};
+use crate::cache::Cache;
+use crate::examine::Unpacking;
+use crate::matcher::Matcher;
+use crate::repo::ObjectId;
+use crate::rules::Rules;
+use crate::suppress::Suppressor;
+
+fn memory(directory: &Path, rules: &Rules) -> Memory {
+    let cache = Cache::open(directory, 64 << 20, SystemTime::now()).unwrap();
+    Memory::new(cache, rules, &Unpacking::default().limits)
+}
+
+fn run(layout: &Layout, memory: Option<&Memory>, stop: bool) -> Outcome {
+    let (progress, stop) = (Progress::default(), AtomicBool::new(stop));
+    let history = History {
+        matcher: Matcher::shared(),
+        suppress: &Suppressor::default(),
+        unpacking: &Unpacking::default(),
+        memory,
+        purge: false,
+        threads: 2,
+        progress: &progress,
+        stop: &stop,
+    };
+    history.search(layout)
+}
+
+/// What a report would say, but for what was remembered.
+fn said(mut outcome: Outcome) -> String {
+    outcome.coverage.remembered = Default::default();
+    format!("{:#?}", (outcome.findings, outcome.coverage))
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn a_second_audit_says_the_same_and_reads_only_what_is_new() {
+    let rules = Rules::built_in();
+    for (options, id_length) in [(&[][..], 20), (&["--object-format=sha256"][..], 32)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (repo, cache) = (
+            directory.path().join("repo"),
+            directory.path().join("cache"),
+        );
+        fs::create_dir(&repo).unwrap();
+        make(&repo, options);
+        let layout = layout(repo.join(".git"), id_length);
+        let memory = memory(&cache, &rules);
+        let check = |what: &str| {
+            let (full, outcome) = (
+                run(&layout, None, false),
+                run(&layout, Some(&memory), false),
+            );
+            let remembered = outcome.coverage.remembered;
+            assert!(full.coverage.is_complete(), "{:?}", full.coverage.failures);
+            assert_eq!(said(outcome), said(full), "{what}");
+            remembered.items
+        };
+        assert_eq!(check("the first audit"), 0);
+        let objects = check("the second audit");
+        assert!(objects > 70);
+        // With a key in a path, stories are traced again; objects are not read again.
+        fs::write(repo.join("new.txt"), format!("k = '{}'\n", key(20))).unwrap();
+        git(&repo, &["add", "."], b"");
+        git(&repo, &["commit", "-q", "-m", "new"], b"");
+        assert_eq!(check("another commit"), objects);
+        assert_eq!(check("as it was"), objects + 3);
+        git(&repo, &["repack", "-q", "-d"], b"");
+        check("loose objects packed");
+        assert!(check("as it was again") >= objects);
+        git(&repo, &["repack", "-q", "-adk"], b"");
+        assert_eq!(check("all in one pack"), 0);
+        let entries = entries(&cache);
+        assert!(entries.len() >= 3);
+        for entry in &entries {
+            let bytes = fs::read(entry).unwrap();
+            assert!(Matcher::shared().search_all(&bytes).is_empty());
+        }
+        for entry in &entries {
+            let bytes = fs::read(entry).unwrap();
+            fs::write(entry, &bytes[..bytes.len() / 2]).unwrap();
+        }
+        assert_eq!(check("a cut cache"), 0);
+        let mine = "[[rule]]\nid = \"mine\"\ntitle = \"t\"\nkind = \"k\"\nseverity = \"low\"\nremedy = \"r\"\nanchors = [\"mine_\"]\n[rule.shape.token]\nprefix = \"mine_\"\nalphabet = \"alnum\"\nlengths = [24]\n";
+        let more = Rules::with_files([("mine.toml", mine)]).unwrap();
+        let outcome = run(&layout, Some(&self::memory(&cache, &more)), false);
+        assert_eq!(outcome.coverage.remembered.items, 0, "other rules");
+    }
+}
+
+/// A repository of a few commits and no key in a name, so that stories are remembered, too.
+fn small(repo: &Path) -> Layout {
+    fs::create_dir(repo).unwrap();
+    git(repo, &["init", "-q", "-b", "main"], b"");
+    for n in 0..3 {
+        fs::write(repo.join("a.txt"), format!("{n} '{}'\n", key(n))).unwrap();
+        git(repo, &["add", "."], b"");
+        git(repo, &["commit", "-q", "-m", "change"], b"");
+    }
+    layout(repo.join(".git"), 20)
+}
+
+#[test]
+fn stories_are_remembered_while_nothing_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (repo, cache) = (
+        directory.path().join("repo"),
+        directory.path().join("cache"),
+    );
+    let layout = small(&repo);
+    let memory = memory(&cache, &Rules::built_in());
+    let first = said(run(&layout, Some(&memory), false));
+    assert_eq!(entries(&cache).len(), 2);
+    let second = run(&layout, Some(&memory), false);
+    let objects = loose::list(&layout.objects).ids.len() as u64;
+    assert_eq!(second.coverage.remembered.items, objects);
+    assert_eq!(said(second), first);
+    git(&repo, &["branch", "another"], b"");
+    let third = run(&layout, Some(&memory), false);
+    assert_eq!(story(&third, 2).unwrap().held_by.count, 3);
+    git(&repo, &["rm", "-q", "a.txt"], b"");
+    let fourth = run(&layout, Some(&memory), false);
+    assert_eq!(said(fourth), said(run(&layout, None, false)));
+}
+
+#[test]
+fn what_is_not_so_any_more_is_not_believed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (repo, cache) = (
+        directory.path().join("repo"),
+        directory.path().join("cache"),
+    );
+    let layout = small(&repo);
+    let memory = memory(&cache, &Rules::built_in());
+    let stopped = run(&layout, Some(&memory), true);
+    assert!(stopped.coverage.interrupted && entries(&cache).is_empty());
+    let first = run(&layout, Some(&memory), false);
+    let id = &story(&first, 1).unwrap().object;
+    // Git would never do that: an object that holds something else than when it was searched.
+    let object = ObjectId::from_hex(id.as_bytes()).unwrap();
+    let path = loose::path(&layout.objects, &object);
+    fs::remove_file(&path).unwrap();
+    let other = git(&repo, &["hash-object", "-w", "--stdin"], b"harmless\n");
+    let other = ObjectId::from_hex(other.trim_ascii()).unwrap();
+    fs::rename(loose::path(&layout.objects, &other), &path).unwrap();
+    let second = run(&layout, Some(&memory), false);
+    assert_eq!(second.coverage.remembered.items, 0);
+    assert!(story(&second, 1).is_none() && story(&second, 2).is_some());
+    assert_eq!(said(second), said(run(&layout, None, false)));
+    // And what can't be read any more is a failure, whatever was remembered.
+    let two = ObjectId::from_hex(story(&first, 2).unwrap().object.as_bytes()).unwrap();
+    let path = loose::path(&layout.objects, &two);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, b"no object").unwrap();
+    let third = run(&layout, Some(&memory), false);
+    assert_eq!(
+        (third.coverage.failed, third.coverage.remembered.items),
+        (1, 0)
+    );
+}
+
+#[test]
+fn a_pack_that_needs_another_one_is_remembered_only_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let git_dir = directory.path().join("repo.git");
+    fs::create_dir_all(git_dir.join("objects/pack")).unwrap();
+    fs::create_dir_all(git_dir.join("refs")).unwrap();
+    let lender = directory.path().join("lender");
+    fs::create_dir_all(lender.join("pack")).unwrap();
+    let text = format!("k = '{}'\n", key(1)).into_bytes();
+    let blobs: Vec<Entry> = (0..6).map(|_| Entry::Blob(text.clone())).collect();
+    forge::write(&lender.join("pack"), &blobs, 2);
+    let delta = forge::delta(
+        text.len(),
+        text.len() + 2,
+        &[Step::Copy(0, text.len()), Step::Insert(b"x\n")],
+    );
+    let thin = [Entry::Reference(5, delta)];
+    forge::write(&git_dir.join("objects/pack"), &thin, 2);
+    let memory = memory(&directory.path().join("cache"), &Rules::built_in());
+    let alone = layout(git_dir, 20);
+    let with = Layout {
+        alternates: vec![lender],
+        ..alone.clone()
+    };
+    let first = run(&with, Some(&memory), false);
+    assert!(
+        first
+            .findings
+            .iter()
+            .any(|f| f.fingerprint == fingerprint(1))
+    );
+    assert_eq!(
+        run(&with, Some(&memory), false).coverage.remembered.items,
+        7
+    );
+    let second = run(&alone, Some(&memory), false);
+    assert_eq!(second.coverage.remembered.items, 0);
+    assert!(!second.coverage.is_complete());
+    assert_eq!(said(second), said(run(&alone, None, false)));
+}

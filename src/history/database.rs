@@ -1,0 +1,436 @@
+//! The objects of one repository: searched, or remembered from an earlier audit, and what is to be
+//! said of the keys in them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use rayon::prelude::*;
+
+use super::attribution::Tracer;
+use super::damage::Damage;
+use super::forest::Forest;
+use super::keys::{Keys, Source, Stale};
+use super::memory::{Memory, SearchedPack, Whole, by_key, recall};
+use super::objects::{Objects, Packed};
+use super::pack::Pack;
+use super::purge::{Holders, Purge};
+use super::search::Search;
+use super::walk::walk;
+use super::{History, Layout, Outcome, loose, memory, refs};
+use crate::coverage::{Coverage, Excluded, Tally};
+use crate::examine::{Buffers, Seen};
+use crate::finding::Place;
+use crate::matcher::Hit;
+use crate::repo::ObjectId;
+use crate::secret::{Fingerprint, Masked};
+
+/// A database while it is read.
+pub(super) struct Database<'a> {
+    history: &'a History<'a>,
+    layout: &'a Layout,
+    memory: Option<&'a Memory>,
+    objects: Objects,
+    keys: Keys,
+    coverage: Coverage,
+    /// Packs that were searched whole, to be remembered.
+    searched: Vec<(usize, SearchedPack)>,
+    /// The loose objects that were searched whole, and what was seen in them.
+    loose: Option<(Vec<loose::Found>, memory::Seen)>,
+    /// Which objects hold which keys, if somebody asks.
+    holders: Holders,
+}
+
+/// A loose object: its id, and which directory has it.
+type File = (ObjectId, usize);
+
+/// Reads a repository's objects. If an earlier audit remembers what isn't so, nothing of what it
+/// remembers counts.
+pub(super) fn search(history: &History<'_>, layout: &Layout) -> Outcome {
+    let found = [history.memory, None].into_iter().find_map(|memory| {
+        let database = Database::open(history, layout, memory);
+        database.search().ok()
+    });
+    found.unwrap_or_default()
+}
+
+impl<'a> Database<'a> {
+    fn open(history: &'a History<'_>, layout: &'a Layout, memory: Option<&'a Memory>) -> Self {
+        let objects = Objects::open(&layout.objects, &layout.alternates, layout.id_length);
+        let mut coverage = Coverage::default();
+        for (path, damage) in &objects.damaged {
+            coverage.fail(history.masked(path), damage.to_string());
+        }
+        Self {
+            history,
+            layout,
+            memory,
+            objects,
+            keys: Keys::default(),
+            coverage,
+            searched: Vec::new(),
+            loose: None,
+            holders: Holders::new(),
+        }
+    }
+
+    fn search(mut self) -> Result<Outcome, Stale> {
+        let Layout {
+            git_dir,
+            common_dir,
+            ..
+        } = self.layout;
+        let files = self.loose_files();
+        let refs = refs::read(git_dir, common_dir);
+        for (path, why) in &refs.failed {
+            self.coverage.fail(self.history.masked(path), why.clone());
+        }
+        let index = std::fs::read(git_dir.join("index")).unwrap_or_default();
+        let state = self.memory.and_then(|memory| {
+            let ids: Vec<ObjectId> = files.iter().map(|file| file.0).collect();
+            Some((memory, memory.state(&self.objects, &ids, &refs, &index)?))
+        });
+        // For a purge all objects that hold a key have to be known, not just the one to be shown.
+        let known = state
+            .as_ref()
+            .filter(|_| !self.history.purge)
+            .and_then(|(memory, state)| memory.whole(self.layout, state));
+        let whole = match known {
+            Some(whole) => {
+                self.remember(whole.read, whole.packed, whole.members);
+                self.objects.packs.iter().for_each(Pack::vouch);
+                whole
+            }
+            None => self.read(files, &refs, &index),
+        };
+        let mut outcome = Outcome {
+            findings: self.history.told(&refs.told),
+            ..Outcome::default()
+        };
+        let mut again = true;
+        for told in &whole.told {
+            let (finding, read_again) = told.finding(self.history, &self.objects)?;
+            outcome.findings.push(finding);
+            again &= read_again;
+        }
+        if self.history.purge {
+            let Self {
+                history, objects, ..
+            } = &self;
+            // What somebody answered for may stay.
+            let somewhere = Place::Stream(String::new());
+            let counts =
+                |key: &Fingerprint| history.suppress.judge(&somewhere, *key, None).is_none();
+            let purge = Purge::collect(history.matcher, objects, &refs, &self.holders, counts);
+            outcome.purge = Some(purge);
+        }
+        if let (Some(memory), true) = (self.memory, again) {
+            if let Some((whole, seen)) = &self.loose {
+                memory.keep_loose(self.layout, whole, seen);
+            }
+            for (number, searched) in &self.searched {
+                memory.keep_pack(&self.objects.packs[*number], searched);
+            }
+            let passed_over = self.coverage.excluded_items(Excluded::SeenBefore) > 0;
+            let complete = self.coverage.is_complete() && !passed_over && self.history.go_on();
+            if let (Some((_, state)), true, false) = (state, complete, whole.remembered) {
+                memory.keep_whole(self.history, self.layout, &state, &whole);
+            }
+        }
+        self.shallow();
+        outcome.coverage = self.coverage;
+        Ok(outcome)
+    }
+
+    fn shallow(&mut self) {
+        if let Ok(shallow) = std::fs::read(self.layout.common_dir.join("shallow")) {
+            let cut = shallow
+                .split(|b| *b == b'\n')
+                .filter(|line| !line.is_empty())
+                .count();
+            self.coverage
+                .absent
+                .insert("parents of commits where a shallow clone ends", cut as u64);
+        }
+    }
+
+    /// Reads what no earlier audit has read, and traces the keys.
+    fn read(&mut self, files: Vec<File>, refs: &refs::Refs, index: &[u8]) -> Whole {
+        let total: u64 = self
+            .objects
+            .packs
+            .iter()
+            .map(|pack| pack.bound() as u64)
+            .sum();
+        let progress = self.history.progress;
+        progress
+            .total
+            .fetch_add(total + files.len() as u64, Ordering::Relaxed);
+        for number in 0..self.objects.packs.len() {
+            if !self.recall(number) {
+                self.pack(number);
+            }
+        }
+        let loose = self.loose(files);
+        let tracer = Tracer {
+            objects: &self.objects,
+            loose: &loose,
+            refs,
+            index,
+            threads: self.history.threads,
+            stop: self.history.stop,
+        };
+        if self.history.purge {
+            self.holders = self.keys.holders();
+        }
+        let packed = self.coverage.excluded.get(&Excluded::Packed);
+        Whole {
+            read: self.coverage.read,
+            members: self.coverage.members,
+            packed: packed.copied().unwrap_or_default(),
+            told: std::mem::take(&mut self.keys).trace(&tracer),
+            remembered: false,
+        }
+    }
+
+    /// Counts what an earlier audit has read.
+    fn remember(&mut self, read: Tally, packed: Tally, members: Tally) {
+        let progress = self.history.progress;
+        progress.objects.fetch_add(read.items, Ordering::Relaxed);
+        progress.bytes.fetch_add(read.bytes, Ordering::Relaxed);
+        self.coverage.read.merge(read);
+        self.coverage.remembered.merge(read);
+        self.coverage.members.merge(members);
+        self.coverage.exclude_all(Excluded::Packed, packed);
+    }
+
+    /// Whether an earlier audit has searched a pack: then it need not be read.
+    fn recall(&mut self, number: usize) -> bool {
+        let pack = &self.objects.packs[number];
+        let known = self
+            .memory
+            .and_then(|memory| memory.pack(pack, &self.objects));
+        let Some(known) = known else {
+            return false;
+        };
+        pack.vouch();
+        recall(&known.seen, &mut self.keys, |_| true);
+        self.remember(known.read, known.packed, known.members);
+        true
+    }
+
+    fn pack(&mut self, number: usize) {
+        let Self {
+            history,
+            objects,
+            coverage,
+            ..
+        } = self;
+        let pack = &objects.packs[number];
+        if pack.missing() > 0 {
+            let why = format!(
+                "is damaged: {} of its objects can't be found",
+                pack.missing()
+            );
+            coverage.fail(history.masked(pack.path()), why);
+        } else if let Some(damage) = pack.index_damage() {
+            let why = format!("its index is of no use ({damage}); it was read without one");
+            coverage.fail(history.masked(pack.path()), why);
+        }
+        let failed = coverage.failed;
+        let forest = Forest::plant(pack, None);
+        let name = |entry: u32| match pack.id(entry) {
+            Some(id) => Masked::vouched(format!("object {id}")),
+            None => Masked::vouched(format!(
+                "object at byte {} of {}",
+                pack.start(entry),
+                history.masked(pack.path())
+            )),
+        };
+        let search = Search::new(
+            history.matcher,
+            history.unpacking,
+            history.progress,
+            history.stop,
+        );
+        let outside = |id: &ObjectId| objects.read(id).ok().flatten();
+        let walked = walk(
+            pack,
+            &forest,
+            &search,
+            &outside,
+            history.threads,
+            history.stop,
+        );
+        for (entry, damage) in &forest.damaged {
+            coverage.fail(name(*entry), damage.to_string());
+        }
+        let mut searched = SearchedPack {
+            bases: forest.outside.iter().map(|(_, base)| *base).collect(),
+            ..SearchedPack::default()
+        };
+        let (mut seen, mut seen_before) = (Vec::new(), Tally::default());
+        for results in walked {
+            searched.read.merge(results.read);
+            searched.packed.merge(results.packed);
+            searched.members.merge(results.members);
+            seen_before.merge(results.seen_before);
+            for (entry, one) in results.unread {
+                history.unread(&name(entry), &one, coverage);
+            }
+            for (entry, damage) in results.damaged {
+                coverage.fail(name(entry), damage.to_string());
+            }
+            for one in results.occurrences {
+                let source = match pack.id(one.entry) {
+                    Some(id) => Source::Object(id),
+                    None => Source::Unnamed(Packed {
+                        pack: number as u32,
+                        start: pack.start(one.entry),
+                    }),
+                };
+                if let Source::Object(id) = source {
+                    seen.push((one.hit.fingerprint, id, one.at));
+                }
+                self.keys.add(source, one.at, one.hit);
+            }
+        }
+        coverage.read.merge(searched.read);
+        coverage.members.merge(searched.members);
+        coverage.exclude_all(Excluded::Packed, searched.packed);
+        coverage.exclude_all(Excluded::SeenBefore, seen_before);
+        // What was passed over since another object has it depends on that one.
+        let passed_over = seen_before != Tally::default();
+        let sound = coverage.failed == failed && !passed_over && history.go_on();
+        if sound && self.memory.is_some() {
+            searched.seen = by_key(seen);
+            self.searched.push((number, searched));
+        }
+    }
+
+    /// All loose objects, in the order of their ids.
+    fn loose_files(&mut self) -> Vec<File> {
+        let mut files = Vec::new();
+        for (number, directory) in self.objects.directories.iter().enumerate() {
+            let listed = loose::list(directory);
+            files.extend(listed.ids.into_iter().map(|id| (id, number)));
+            for (path, error) in listed.failed {
+                self.coverage
+                    .fail(self.history.masked(&path), error.to_string());
+            }
+        }
+        files.par_sort_unstable();
+        files.dedup_by_key(|file| file.0);
+        files
+    }
+
+    /// Searches the loose objects that no earlier audit has searched.
+    fn loose(&mut self, files: Vec<File>) -> Vec<loose::Found> {
+        let known = self.memory.and_then(|memory| memory.loose(self.layout));
+        let (known, known_seen) = known.unwrap_or_default();
+        let find = |id: &ObjectId| known.binary_search_by_key(id, |found| found.id).ok();
+        let (mut all, mut todo) = (Vec::new(), Vec::new());
+        for file in files {
+            match find(&file.0) {
+                Some(at) => all.push(known[at]),
+                None => todo.push(file),
+            }
+        }
+        for found in &all {
+            let read = Tally {
+                items: 1,
+                bytes: found.bytes,
+            };
+            let packed = if found.packed { read } else { Tally::default() };
+            self.remember(read, packed, Tally::default());
+        }
+        let is_there = |id: &ObjectId| all.binary_search_by_key(id, |found| found.id).is_ok();
+        recall(&known_seen, &mut self.keys, is_there);
+        let places = known_seen.iter().flat_map(|(key, places)| {
+            let there = places.iter().filter(|(id, _)| is_there(id));
+            there.map(|(id, at)| (*key, *id, *at))
+        });
+        let mut seen: Vec<_> = places.collect();
+        let changed = all.len() < known.len() || !todo.is_empty();
+        let (history, directories) = (self.history, &self.objects.directories);
+        let read: Vec<_> = todo
+            .into_par_iter()
+            .map_init(Buffers::default, |buffers, (id, directory)| {
+                let path = loose::path(&directories[directory], &id);
+                (id, search_loose(history, id, &path, buffers))
+            })
+            .collect();
+        let mut containers = BTreeSet::new();
+        for (id, searched) in read {
+            let name = || Masked::vouched(format!("object {id}"));
+            let (found, seen_of, hits) = match searched {
+                Ok(searched) => searched,
+                Err(damage) => {
+                    self.coverage.fail(name(), damage.to_string());
+                    continue;
+                }
+            };
+            for (at, hit) in hits {
+                seen.push((hit.fingerprint, id, at));
+                self.keys.add(Source::Object(id), at, hit.into());
+            }
+            match found.whole {
+                true => self.coverage.read.add(found.bytes),
+                false => self.coverage.fail(name(), Damage::Compressed.to_string()),
+            }
+            if found.packed {
+                self.coverage.exclude(Excluded::Packed, found.bytes);
+            }
+            self.coverage.members.merge(seen_of.members);
+            self.coverage
+                .exclude_all(Excluded::SeenBefore, seen_of.seen_before);
+            for one in &seen_of.unread {
+                history.unread(&name(), one, &mut self.coverage);
+            }
+            // Containers are few, and what they say of themselves is not remembered.
+            if seen_of.members != Tally::default() || !seen_of.unread.is_empty() {
+                containers.insert(id);
+            }
+            all.push(found);
+        }
+        all.sort_unstable_by_key(|found| found.id);
+        if changed && self.history.go_on() {
+            let is_whole = |id: &ObjectId| {
+                let at = all.binary_search_by_key(id, |found| found.id);
+                at.is_ok_and(|at| all[at].whole) && !containers.contains(id)
+            };
+            seen.retain(|(_, id, _)| is_whole(id));
+            let whole = all.iter().filter(|found| is_whole(&found.id));
+            let whole = whole.copied().collect();
+            self.loose = Some((whole, by_key(seen)));
+        }
+        all
+    }
+}
+
+/// Searches a loose object, as a stream.
+fn search_loose(
+    history: &History<'_>,
+    id: ObjectId,
+    path: &Path,
+    buffers: &mut Buffers,
+) -> Result<(loose::Found, Seen, Vec<(u64, Hit)>), Damage> {
+    let mut hits = Vec::new();
+    let loose = loose::open(path)?;
+    let go_on = || history.go_on();
+    let examiner = history.examiner(&go_on);
+    let seen = examiner.stream(b"", loose.body, buffers, &mut |one| {
+        hits.push((one.offset, one.hit));
+    });
+    let bytes = seen.bytes;
+    history.progress.objects.fetch_add(1, Ordering::Relaxed);
+    history.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+    let found = loose::Found {
+        id,
+        kind: loose.kind,
+        bytes,
+        packed: seen.packed,
+        whole: !history.go_on() || seen.result.is_ok() && bytes == loose.size,
+    };
+    Ok((found, seen, hits))
+}
