@@ -158,7 +158,7 @@ fn a_file_can_set_nothing_but_a_scan() {
         ("proxy", "name a host"),
         ("post_command", "name a command"),
         ("store", "name a store"),
-        ("policy", "name a policy"),
+        ("policies", "name a policy"),
         ("output", "name a file"),
         ("reveal", "say what happens to keys"),
     ] {
