@@ -311,6 +311,7 @@ fn the_exit_status_says_what_was_asked_for() {
     assert_eq!(scan(&["--fail-on", "live", "--fresh"]), 3);
     let (code, text, _) = house.run(&["scan", "--verify", "--fresh", "."]);
     assert_eq!(code, 1);
+    assert!(text.contains("Looked up 1 key: 1 unknown."), "{text}");
     assert!(text.contains("is not the API's: it is no JSON"), "{text}");
     // Nothing found: nobody is asked.
     std::fs::remove_file(house.work().join("a.env")).unwrap();

@@ -163,6 +163,8 @@ impl Service {
     }
 
     fn wait_for_turn(&self, call: &Call<'_>) -> Result<(), Stopped> {
+        // A run that is to end begins nothing, even if it need not wait.
+        self.clock.sleep(Duration::ZERO)?;
         loop {
             let wait = {
                 let (pacer, jitter) = &mut *self.pace();

@@ -233,7 +233,7 @@ impl Checks {
         self.keys.values().all(known) && self.listings.iter().all(|l| l.incomplete.is_none())
     }
 
-    /// Whether a key's fate is not known although it was asked for, or nobody asked.
+    /// What is known of a key's life; `None` if nothing was asked about it.
     pub fn verdict(&self, key: &Fingerprint) -> Option<&Verdict> {
         self.keys.get(key).map(|check| &check.verdict)
     }

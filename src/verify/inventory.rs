@@ -164,14 +164,28 @@ impl Organisation {
         let begun = stock.keys.remove(project);
         let mut part = begun.unwrap_or_else(|| Part::begun(now));
         let access = |unsaid| if unsaid { Access::Unsaid } else { Access::Any };
-        let pages = self.admin.api_keys(project, access(stock.unsaid));
-        let mut done = go_on(&mut part, pages);
+        let list = |part: &mut Part<ApiKey>, unsaid| {
+            let done = go_on(part, self.admin.api_keys(project, access(unsaid)));
+            let lost = |error: &Error| {
+                error
+                    .refusal()
+                    .is_some_and(|r| matches!(r.status, 400 | 404))
+            };
+            match done {
+                // The row behind which it would go on may be gone: from the beginning, then.
+                Err(error) if part.next.is_some() && lost(&error) => {
+                    *part = Part::begun(now);
+                    go_on(part, self.admin.api_keys(project, access(unsaid)))
+                }
+                done => done,
+            }
+        };
+        let mut done = list(&mut part, stock.unsaid);
         let refused = |error: &Error| error.refusal().is_some_and(|r| r.is_api && r.status == 400);
         if done.as_ref().is_err_and(refused) && !stock.unsaid {
             // An API of before July 2026 that minds what it doesn't know.
             stock.unsaid = true;
-            let pages = self.admin.api_keys(project, Access::Unsaid);
-            done = go_on(&mut part, pages);
+            done = list(&mut part, true);
         }
         if done.as_ref().is_err_and(Error::is_not_found) {
             // Gone since the projects were listed.

@@ -62,9 +62,18 @@ pub struct Settings<'a> {
     pub typed: Option<&'a str>,
 }
 
-/// Whether a key of this kind is one that OpenAI lists and lets in.
-pub fn is_askable(kind: &str) -> bool {
-    matches!(kind, "project" | "service_account" | "user" | "admin")
+/// What each of OpenAI's own keys has in it (`OpenAI`, in base64).
+const MARKER: &[u8] = b"T3BlbkFJ";
+
+/// Whether this is a key that OpenAI lists and lets in. Its rule's word is not enough: rules come
+/// with repositories, too, and no other secret is to be sent to OpenAI.
+fn is_askable(subject: &Subject<'_>) -> bool {
+    let key = subject.key.expose();
+    matches!(
+        subject.kind,
+        "project" | "service_account" | "user" | "admin"
+    ) && key.starts_with(b"sk-")
+        && memchr::memmem::find(key, MARKER).is_some()
 }
 
 /// Finds out about each key, once. Never fails: what went wrong is a reason to know less.
@@ -80,7 +89,7 @@ pub fn check(
     }
     let askable: Vec<Subject<'_>> = distinct
         .values()
-        .filter(|subject| is_askable(subject.kind))
+        .filter(|subject| is_askable(subject))
         .copied()
         .collect();
     let inventories: Vec<Inventory> = match askable.is_empty() {
@@ -129,7 +138,7 @@ pub fn check(
         };
         keys.insert(subject.fingerprint, check);
     }
-    for subject in distinct.values().filter(|s| !is_askable(s.kind)) {
+    for subject in distinct.values().filter(|s| !is_askable(s)) {
         let why = Why::new(
             "not_askable",
             "only OpenAI's own API keys can be asked about",

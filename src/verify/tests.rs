@@ -601,6 +601,19 @@ fn listings_are_kept_for_a_while_hold_no_key_and_go_on_where_they_stopped() {
         assert_eq!(organisation().inventory(age).listing, Listing::Complete);
         assert_eq!(calls(&bench) - before, 8, "damage {damage}");
     }
+
+    // The row behind which a part would go on is gone: that part is listed from its beginning.
+    let mut stock: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let part = stock["keys"].as_object_mut().unwrap().values_mut().next();
+    let part = part.unwrap();
+    part["whole"] = false.into();
+    part["next"] = "key_gone".into();
+    std::fs::write(&path, stock.to_string()).unwrap();
+    let before = calls(&bench);
+    let again = organisation().inventory(hour);
+    assert_eq!((calls(&bench) - before, again.rows().count()), (2, 32));
+    assert_eq!(again.listing, Listing::Complete);
 }
 
 #[test]
@@ -683,6 +696,7 @@ fn each_key_is_asked_about_once_and_others_never() {
     let mut settings = settings();
     settings.probe = Some(&service);
     let azure = Secret::new(b"0123456789abcdef0123456789abcdef".to_vec());
+    let foreign = Secret::new(b"AKIA-something-of-another-provider".to_vec());
     let subject = |key, kind, at| Subject {
         fingerprint: Secret::fingerprint(key),
         key,
@@ -693,9 +707,11 @@ fn each_key_is_asked_about_once_and_others_never() {
         subject(&key, "project", 20),
         subject(&azure, "azure", 5),
         subject(&key, "project", 10),
+        // A rule of the repository may call anything a project's key.
+        subject(&foreign, "project", 1),
     ];
     let checks = check(&[], &subjects, &settings);
-    assert_eq!(checks.keys.len(), 2);
+    assert_eq!(checks.keys.len(), 3);
     assert_eq!(checks.keys[&key.fingerprint()].since.unwrap().at, 10);
     assert_eq!(
         checks.keys[&azure.fingerprint()].verdict.detail(),

@@ -219,17 +219,28 @@ pub(super) fn summary(out: &mut dyn Write, paint: Paint, checks: &Checks) -> io:
     if checks.keys.is_empty() {
         return Ok(());
     }
-    let tally = |word: &str| {
-        let with = checks.keys.values().filter(|c| c.verdict.as_str() == word);
-        with.count() as u64
+    // What was asked for: whether they live, or only whose they are.
+    let (done, words): (&str, &[&str]) = match checks.probed {
+        true => ("Verified", &["live", "unusable", "dead", "unknown"]),
+        false => (
+            "Looked up",
+            &["confirmed", "candidate", "ambiguous", "none", "unknown"],
+        ),
     };
-    let words = ["live", "unusable", "dead", "unknown"].map(|word| (tally(word), word));
-    let told = words.iter().filter(|(n, _)| *n > 0);
-    let told: Vec<String> = told
-        .map(|(n, word)| format!("{} {word}", grouped(*n)))
-        .collect();
+    let word_of = |check: &Check| match checks.probed {
+        true => check.verdict.as_str(),
+        false => check.identity.as_str(),
+    };
+    let tally = |word: &&str| {
+        let with = checks.keys.values().filter(|check| word_of(check) == *word);
+        match with.count() as u64 {
+            0 => None,
+            n => Some(format!("{} {word}", grouped(n))),
+        }
+    };
+    let told: Vec<String> = words.iter().filter_map(tally).collect();
     let keys = count(checks.keys.len() as u64, "key", "keys");
-    writeln!(out, "Verified {keys}: {}.", told.join(", "))?;
+    writeln!(out, "{done} {keys}: {}.", told.join(", "))?;
     match checks.is_complete() {
         true => Ok(()),
         false => {
