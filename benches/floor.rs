@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use skewer::history::{History, Layout, Progress};
+use skewer::coverage::Progress;
+use skewer::history::{History, Layout};
 use skewer::matcher::Matcher;
 use skewer::rules::Rules;
 
@@ -153,6 +154,7 @@ fn main() {
             suppress: &suppress,
             memory: None,
             purge: false,
+            chosen: None,
             threads,
             progress: &progress,
             stop: &stop,

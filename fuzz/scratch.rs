@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use skewer::history::{History, Layout, Outcome, Progress};
+use skewer::coverage::Progress;
+use skewer::history::{History, Layout, Outcome};
 use skewer::matcher::Matcher;
 use skewer::rules::Rules;
 use skewer::suppress::Suppressor;
@@ -46,6 +47,7 @@ impl Scratch {
             suppress: &Suppressor::default(),
             memory: None,
             purge: true,
+            chosen: None,
             threads: 1,
             progress: &Progress::default(),
             stop: &AtomicBool::new(false),

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 
 use super::error::Hint;
-use super::reporting::ReportFlags;
-use super::settings::SettingFlags;
+use super::history::{self, How, Wanted};
+use super::remembering::CacheFlags;
+use super::run::{Ready, RunFlags};
 use super::{Context, Exit};
 use crate::matcher::Matcher;
 use crate::repo::path_from_bytes;
@@ -24,6 +25,7 @@ Examples:
   skewer scan --no-ignore dist app.log   what git ignores, too
   kubectl logs -f deploy/api | skewer scan -
   git ls-files -z | skewer scan --files-from -
+  skewer scan --history .                files and all that git keeps, in one report
   skewer scan --format sarif --output skewer.sarif .")]
 pub(super) struct Scan {
     /// Files and directories; `-` is standard input.
@@ -32,10 +34,14 @@ pub(super) struct Scan {
     /// Scan the files named in FILE (`-`: standard input), each name ended by a NUL.
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
+    /// Search the history of the repositories, too, that the paths lie in: everything that git
+    /// keeps, as `skewer history` does.
+    #[arg(long, requires = "paths")]
+    history: bool,
     #[command(flatten)]
-    report: ReportFlags,
+    cache: CacheFlags,
     #[command(flatten)]
-    settings: SettingFlags,
+    run: RunFlags,
 }
 
 /// How many names of a list are handled at once: a list may be longer than memory.
@@ -43,29 +49,66 @@ const NAMES: usize = 4096;
 
 impl Scan {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let loaded = self.settings.load()?;
-        let matcher = Matcher::new(&loaded.rules()?, None);
-        let settings = loaded.for_scan(&matcher)?;
-        let stop = context.interruptible();
+        let ready = self.run.ready(context)?;
+        let Ready {
+            loaded,
+            matcher,
+            settings,
+            stop,
+            ..
+        } = &ready;
         let is_stream = |path: &PathBuf| path == Path::new("-");
         let live = self.paths.iter().any(is_stream);
         all_there(self.paths.iter().filter(|path| !is_stream(path)))?;
-        let reporting = self.report.open(context, &stop, live)?;
-        let run = Run::new(&matcher, &settings, &reporting, &stop);
+        let wanted = self.histories(&ready)?;
+        let reporting = ready.report(context, live)?;
+        let git_dirs = wanted.iter().map(|(repository, _)| repository.common_dir());
+        let run = Run::new(matcher, settings, &reporting, stop)
+            .without(git_dirs.map(Path::to_owned).collect());
         reporting.with_progress(&run.progress, || {
             run.paths(self.paths.iter().filter(|path| !is_stream(path)));
             if live {
-                run.stream("(standard input)", standard_input(&stop));
+                run.stream("(standard input)", standard_input(stop));
             }
             match &self.files_from {
-                Some(list) => files_from(&run, list, &stop),
+                Some(list) => files_from(&run, list, stop),
                 None => Ok(()),
             }
         })?;
-        let outcome = run.into_outcome();
+        let mut outcome = run.into_outcome();
+        let memory = match self.history {
+            true => self.cache.memory(context, &ready.rules),
+            false => None,
+        };
+        let how = How {
+            memory: memory.as_ref(),
+            purge: false,
+        };
+        history::search(&ready, &reporting, how, &wanted, &mut outcome);
         let whole = outcome.coverage.is_complete() && loaded.is_whole(&self.paths);
         let ends = settings.suppress.loose_ends(whole);
-        reporting.finish(&outcome, &ends, &self.target(&matcher), &loaded)
+        reporting.finish(&outcome, &ends, &self.target(matcher), loaded)
+    }
+
+    /// The repositories that the paths lie in, if their history is wanted.
+    fn histories(&self, ready: &Ready) -> anyhow::Result<Vec<Wanted>> {
+        let mut wanted: Vec<Wanted> = Vec::new();
+        let named = self.paths.iter().filter(|path| *path != Path::new("-"));
+        for path in named.filter(|_| self.history) {
+            let directory = match path.is_dir() {
+                true => path,
+                false => path
+                    .parent()
+                    .filter(|p| !p.as_os_str().is_empty())
+                    .unwrap_or(Path::new(".")),
+            };
+            let found = history::open(ready, directory)?;
+            let same = |(known, _): &Wanted| known.common_dir() == found.common_dir();
+            if !wanted.iter().any(same) {
+                wanted.push((found, None));
+            }
+        }
+        Ok(wanted)
     }
 
     /// What was scanned, in the user's words.

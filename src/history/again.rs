@@ -27,6 +27,7 @@ fn run(layout: &Layout, memory: Option<&Memory>, stop: bool) -> Outcome {
         suppress: &Suppressor::default(),
         memory,
         purge: false,
+        chosen: None,
         threads: 2,
         progress: &progress,
         stop: &stop,

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use super::attribution::Story;
 use super::keys::{Keys, Source, Told};
+use super::links::Head;
 use super::loose::Found;
 use super::objects::Objects;
 use super::pack::Pack;
@@ -19,7 +20,7 @@ use super::refs::Refs;
 use super::{History, Layout};
 use crate::cache::{Cache, Decoder, Encoder, Name};
 use crate::coverage::Tally;
-use crate::finding::Kept;
+use crate::finding::{Kept, Rewrite};
 use crate::repo::{ObjectId, ObjectKind as Kind};
 use crate::rules::Rules;
 use crate::secret::Fingerprint;
@@ -56,6 +57,10 @@ pub(super) struct SearchedPack {
     pub(super) packed: Tally,
     /// What its deltas are made against and it does not hold.
     pub(super) bases: Vec<ObjectId>,
+    /// What its objects name and it does not hold, in order.
+    pub(super) outside: Vec<Head>,
+    /// How many of its objects are commits.
+    pub(super) commits: u64,
     pub(super) seen: Seen,
 }
 
@@ -63,6 +68,8 @@ pub(super) struct SearchedPack {
 pub(super) struct Whole {
     pub(super) read: Tally,
     pub(super) packed: Tally,
+    /// What a partial clone left out.
+    pub(super) left_out: u64,
     pub(super) told: Vec<Told>,
     /// Whether it is an earlier audit that says so.
     pub(super) remembered: bool,
@@ -95,6 +102,8 @@ impl Memory {
             read: tally(&mut entry)?,
             packed: tally(&mut entry)?,
             bases: entry.list(|entry| id(entry, objects.id_length()))?,
+            outside: entry.list(head)?,
+            commits: entry.number()?,
             seen: seen(&mut entry, objects.id_length())?,
         };
         let whole = entry.is_empty() && known.bases.iter().all(|base| objects.holds(base));
@@ -111,6 +120,10 @@ impl Memory {
         entry.list(searched.bases.iter(), |entry, base| {
             entry.raw(base.as_bytes())
         });
+        entry.list(searched.outside.iter(), |entry, head| {
+            entry.raw(&head.to_be_bytes())
+        });
+        entry.number(searched.commits);
         put_seen(&mut entry, &searched.seen);
         self.put(self.name("pack", &[&identity]), entry);
     }
@@ -192,6 +205,7 @@ impl Memory {
         let whole = Whole {
             read: tally(&mut entry)?,
             packed: tally(&mut entry)?,
+            left_out: entry.number()?,
             told: entry.list(|entry| told(entry, layout.id_length))?,
             remembered: true,
         };
@@ -210,6 +224,7 @@ impl Memory {
         entry.raw(state.as_bytes());
         put_tally(&mut entry, whole.read);
         put_tally(&mut entry, whole.packed);
+        entry.number(whole.left_out);
         let clean = |text: &[u8]| history.matcher.search_all(text).is_empty();
         let may_be_kept = |told: &Told| {
             let Story {
@@ -271,6 +286,10 @@ fn id(entry: &mut Decoder<'_>, length: usize) -> Option<ObjectId> {
     ObjectId::from_bytes(entry.raw(length)?)
 }
 
+fn head(entry: &mut Decoder<'_>) -> Option<Head> {
+    Some(Head::from_be_bytes(entry.raw(8)?.try_into().ok()?))
+}
+
 fn fingerprint(entry: &mut Decoder<'_>) -> Option<Fingerprint> {
     std::str::from_utf8(entry.bytes()?).ok()?.parse().ok()
 }
@@ -307,6 +326,9 @@ fn put_told(entry: &mut Encoder, told: &Told) {
         story.commit_count,
         story.held_by_count,
         story.reached_from_count,
+        story.rewrite.commits,
+        story.rewrite.branches,
+        story.rewrite.tags,
     ] {
         entry.number(number);
     }
@@ -337,6 +359,11 @@ fn told(entry: &mut Decoder<'_>, length: usize) -> Option<Told> {
     let (at, objects, in_index) = (entry.number()?, entry.number()?, entry.number()? != 0);
     let (commit_count, held_by_count, reached_from_count) =
         (entry.number()?, entry.number()?, entry.number()?);
+    let rewrite = Rewrite {
+        commits: entry.number()?,
+        branches: entry.number()?,
+        tags: entry.number()?,
+    };
     let bits = entry.number()?;
     let kept = KEPT
         .iter()
@@ -360,6 +387,8 @@ fn told(entry: &mut Decoder<'_>, length: usize) -> Option<Told> {
         held_by_count,
         reached_from,
         reached_from_count,
+        rewrite,
+        cut: false,
         kept,
     };
     Some(Told::remembered(key, source, at, objects, in_index, story))

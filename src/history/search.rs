@@ -5,14 +5,14 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Progress;
 use super::border::Borders;
 use super::damage::Damage;
 use super::delta::Segment;
+use super::links::Links;
 use super::marks::{Mark, Marks, Results, mark};
 use super::version::Version;
 use super::walk::Visit;
-use crate::coverage::Tally;
+use crate::coverage::{Progress, Tally};
 use crate::examine::{self, HEAD, is_packed};
 use crate::matcher::{AnchorId, Hit, Matcher, REACH, Text};
 use crate::repo::ObjectKind as Kind;
@@ -35,6 +35,7 @@ pub(super) struct Search<'a> {
     borders: Borders<'a>,
     progress: &'a Progress,
     stop: &'a AtomicBool,
+    links: Option<&'a Links<'a>>,
 }
 
 impl<'a> Search<'a> {
@@ -43,8 +44,15 @@ impl<'a> Search<'a> {
             matcher,
             progress,
             stop,
+            links: None,
             borders: Borders::new(matcher.anchors()),
         }
+    }
+
+    /// Has it write down, too, what is named and not held.
+    pub(super) fn with_links(mut self, links: &'a Links<'a>) -> Self {
+        self.links = Some(links);
+        self
     }
 
     /// All anchors in `bytes`, in order.
@@ -276,8 +284,8 @@ impl Visit for Search<'_> {
 
     fn report(&self, results: &mut Results) {
         let Tally { items, bytes } = std::mem::take(&mut results.unreported);
-        self.progress.objects.fetch_add(items, Ordering::Relaxed);
-        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.progress.read(items, bytes);
+        results.told(|key| self.progress.found(key));
         results.read.items += items;
         results.read.bytes += bytes;
     }
@@ -287,7 +295,11 @@ impl Visit for Search<'_> {
         if kind == Kind::Blob && is_packed(&bytes[..bytes.len().min(HEAD)]) {
             results.packed.add(bytes.len() as u64);
         }
+        if let Some(links) = self.links {
+            links.whole(kind, bytes, &mut results.outside);
+        }
         self.search_whole(bytes, results);
+        results.commits += u64::from(kind == Kind::Commit);
         results.end(&self.borders, Some(entry))
     }
 
@@ -329,6 +341,13 @@ impl Visit for Search<'_> {
                 results.packed.add(length.into());
             }
         }
+        if let Some(links) = self.links {
+            let Results {
+                fetched, outside, ..
+            } = results;
+            links.delta(kind, version, fetched, outside);
+        }
+        results.commits += u64::from(kind == Kind::Commit);
         match &version.base.marks {
             Marks::All(carried) => {
                 results.begin(version.delta.inserted.len());

@@ -9,8 +9,8 @@ use super::wire::{self, Uri};
 use super::{Entry, Run};
 use crate::coverage::{Coverage, Failure, Tally};
 use crate::finding::{
-    Confidence, Context, Counted, Finding, InHistory, Location, Place, Severity, ShownPath, Status,
-    Suppression,
+    Confidence, Context, Counted, Finding, InHistory, Location, Place, Rewrite, Severity,
+    ShownPath, Status, Suppression,
 };
 use crate::secret::{Fingerprint, Masked};
 
@@ -105,11 +105,14 @@ struct LocationView<'a> {
 struct HistoryView<'a> {
     first: Option<CommitView<'a>>,
     commits: u64,
+    /// The first of them.
+    commits_named: &'a [String],
     objects: u64,
     paths: Vec<&'a Masked>,
     kept_by: Vec<&'static str>,
     held_by: &'a Counted<Masked>,
     reached_from: &'a Counted<Masked>,
+    rewrite: Rewrite,
 }
 
 #[derive(Serialize)]
@@ -131,11 +134,13 @@ impl<'a> HistoryView<'a> {
                 summary: &first.summary,
             }),
             commits: object.commits.count,
+            commits_named: &object.commits.named,
             objects: object.objects,
             paths: object.paths.iter().map(ShownPath::shown).collect(),
             kept_by: object.kept.iter().map(|kept| kept.as_str()).collect(),
             held_by: &object.held_by,
             reached_from: &object.reached_from,
+            rewrite: object.rewrite,
         }
     }
 }
@@ -320,6 +325,8 @@ pub(super) struct CoverageView<'a> {
     read: TallyView,
     #[serde(skip_serializing_if = "Option::is_none")]
     remembered: Option<TallyView>,
+    #[serde(skip_serializing_if = "<[Masked]>::is_empty")]
+    limited_to: &'a [Masked],
     excluded: BTreeMap<&'static str, TallyView>,
     absent: &'a BTreeMap<&'static str, u64>,
     failed: u64,
@@ -362,6 +369,7 @@ impl<'a> CoverageView<'a> {
         Self {
             read: coverage.read.into(),
             remembered: (coverage.remembered.items > 0).then(|| coverage.remembered.into()),
+            limited_to: &coverage.limited_to,
             excluded: coverage.excluded.iter().map(excluded).collect(),
             absent: &coverage.absent,
             failed: coverage.failed,

@@ -6,11 +6,11 @@ mod paths;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::config::Globs;
-use crate::coverage::{Coverage, Excluded, Failure};
+use crate::coverage::{Coverage, Excluded, Failure, Progress};
 use crate::examine::{self, Buffers, Found, Seen};
 use crate::finding::{Finding, Location, Place, ShownPath, Status};
 use crate::matcher::Matcher;
@@ -47,6 +47,28 @@ pub struct Outcome {
     pub coverage: Coverage,
 }
 
+impl Outcome {
+    /// Adds what another search found and read.
+    pub fn add(&mut self, findings: Vec<Finding>, coverage: Coverage) {
+        self.findings.extend(findings);
+        self.coverage.merge(coverage);
+        self.sort();
+    }
+
+    /// By severity, key and place; what was found twice is told once, since roots may overlap.
+    fn sort(&mut self) {
+        self.findings.sort_by(|a, b| {
+            (b.rule.severity, a.fingerprint, &a.location).cmp(&(
+                a.rule.severity,
+                b.fingerprint,
+                &b.location,
+            ))
+        });
+        self.findings
+            .dedup_by(|a, b| a.fingerprint == b.fingerprint && a.location == b.location);
+    }
+}
+
 /// One run: add sources, then take the outcome.
 pub struct Scan<'a> {
     matcher: &'a Matcher,
@@ -54,7 +76,7 @@ pub struct Scan<'a> {
     observer: &'a dyn Observer,
     /// Set from outside (Ctrl-C): the run ends soon, and says that it did.
     stop: &'a AtomicBool,
-    /// Files and bytes read so far, for whoever shows progress.
+    /// How far it has come, for whoever shows it.
     pub progress: Progress,
     findings: Mutex<Vec<Finding>>,
     /// Whether the observer waits, since a finding's status is not certain yet.
@@ -63,15 +85,8 @@ pub struct Scan<'a> {
     heeds_no_markers: AtomicBool,
     coverage: Mutex<Coverage>,
     buffers: Mutex<Vec<Buffers>>,
-}
-
-/// How far a run has come.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Items read to the end.
-    pub items: AtomicU64,
-    /// Bytes read.
-    pub bytes: AtomicU64,
+    /// Git directories that are searched by other means.
+    elsewhere: Vec<PathBuf>,
 }
 
 /// A lock whose data is whole even if a thread panicked while it held it: all of them only push.
@@ -98,7 +113,18 @@ impl<'a> Scan<'a> {
             heeds_no_markers: AtomicBool::new(false),
             coverage: Mutex::default(),
             buffers: Mutex::default(),
+            elsewhere: Vec::new(),
         }
+    }
+
+    /// Leaves out git directories, which the search of their history reads: nothing is to be told
+    /// or counted twice.
+    pub fn without(mut self, git_dirs: Vec<PathBuf>) -> Self {
+        self.elsewhere = git_dirs
+            .into_iter()
+            .map(|path| path.canonicalize().unwrap_or(path))
+            .collect();
+        self
     }
 
     /// Searches a stream to its end.
@@ -117,20 +143,13 @@ impl<'a> Scan<'a> {
         coverage.read.items += self.progress.items.load(Ordering::Relaxed);
         coverage.read.bytes += self.progress.bytes.load(Ordering::Relaxed);
         coverage.interrupted |= self.stop.load(Ordering::Relaxed);
-        let mut findings = self
+        let findings = self
             .findings
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        findings.sort_by(|a, b| {
-            (b.rule.severity, a.fingerprint, &a.location).cmp(&(
-                a.rule.severity,
-                b.fingerprint,
-                &b.location,
-            ))
-        });
-        // Roots may overlap.
-        findings.dedup_by(|a, b| a.fingerprint == b.fingerprint && a.location == b.location);
-        Outcome { findings, coverage }
+        let mut outcome = Outcome { findings, coverage };
+        outcome.sort();
+        outcome
     }
 
     fn go_on(&self) -> bool {
@@ -191,6 +210,7 @@ impl<'a> Scan<'a> {
             raw_line,
         } = found;
         let line_here = (!self.heeds_no_markers.load(Ordering::Relaxed)).then_some(&raw_line[..]);
+        self.progress.found(hit.fingerprint);
         let suppressed = self
             .settings
             .suppress
