@@ -155,6 +155,7 @@ fn main() {
             memory: None,
             purge: false,
             chosen: None,
+            require_complete: false,
             threads,
             progress: &progress,
             stop: &stop,

@@ -48,6 +48,7 @@ impl Scratch {
             memory: None,
             purge: true,
             chosen: None,
+            require_complete: false,
             threads: 1,
             progress: &Progress::default(),
             stop: &AtomicBool::new(false),

@@ -36,7 +36,9 @@ pub(super) struct History {
     /// Repositories, or directories in them.
     #[arg(value_name = "REPO", default_value = ".")]
     repositories: Vec<PathBuf>,
-    /// Fail if a shallow or partial clone lacks objects.
+    /// Fail if a shallow or partial clone lacks objects, and look for objects that were lost from
+    /// any repository: whatever a commit, a directory or a tag names is looked up. This takes nearly
+    /// twice as long.
     #[arg(long)]
     require_complete: bool,
     #[command(flatten)]
@@ -77,6 +79,7 @@ impl History {
         let how = How {
             memory: memory.as_ref(),
             purge: self.purge.wanted(),
+            require_complete: self.require_complete,
         };
         for purge in search(&ready, &reporting, how, &wanted, &mut outcome) {
             self.purge.write(context, &purge)?;
@@ -107,6 +110,7 @@ pub(super) fn open(ready: &Ready, path: &Path) -> anyhow::Result<Repository> {
 pub(super) struct How<'a> {
     pub(super) memory: Option<&'a Memory>,
     pub(super) purge: bool,
+    pub(super) require_complete: bool,
 }
 
 /// Searches repositories, and adds what was found to `outcome`. Returns what taking the keys out
@@ -127,6 +131,7 @@ pub(super) fn search(
             memory: how.memory,
             purge: how.purge,
             chosen: chosen.as_ref(),
+            require_complete: how.require_complete,
             threads: rayon::current_num_threads(),
             progress: &progress,
             stop: &ready.stop,

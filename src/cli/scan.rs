@@ -82,7 +82,7 @@ impl Scan {
         };
         let how = How {
             memory: memory.as_ref(),
-            purge: false,
+            ..How::default()
         };
         history::search(&ready, &reporting, how, &wanted, &mut outcome);
         let whole = outcome.coverage.is_complete() && loaded.is_whole(&self.paths);

@@ -28,6 +28,7 @@ fn run(layout: &Layout, memory: Option<&Memory>, stop: bool) -> Outcome {
         memory,
         purge: false,
         chosen: None,
+        require_complete: false,
         threads: 2,
         progress: &progress,
         stop: &stop,

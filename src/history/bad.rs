@@ -27,6 +27,8 @@ fn audit(objects: &Path) -> Outcome {
         suppress: &Suppressor::default(),
         memory: None,
         purge: false,
+        chosen: None,
+        require_complete: false,
         threads: 2,
         progress: &Progress::default(),
         stop: &AtomicBool::new(false),

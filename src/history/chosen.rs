@@ -204,7 +204,7 @@ impl Database<'_> {
         Whole {
             read: self.coverage.read,
             packed: Tally::default(),
-            left_out,
+            left_out: None,
             told: self.trace(&loose, refs, index),
             remembered: false,
         }

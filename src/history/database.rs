@@ -108,11 +108,12 @@ impl<'a> Database<'a> {
         let known = state
             .as_ref()
             .filter(|_| !self.history.purge)
-            .and_then(|(memory, state)| memory.whole(self.layout, state));
+            .and_then(|(memory, state)| memory.whole(self.layout, state))
+            .filter(|whole| whole.left_out.is_some() || !self.asks());
         let whole = match known {
             Some(whole) => {
                 self.remember(whole.read, whole.packed);
-                links::left_out(whole.left_out, &mut self.coverage);
+                links::left_out(whole.left_out.unwrap_or_default(), &mut self.coverage);
                 links::cut(common_dir, &self.objects, &mut self.coverage);
                 self.objects.packs.iter().for_each(Pack::vouch);
                 whole
@@ -243,19 +244,23 @@ impl<'a> Database<'a> {
         let pack = &self.objects.packs[number];
         let known = self
             .memory
-            .and_then(|memory| memory.pack(pack, &self.objects));
+            .and_then(|memory| memory.pack(pack, &self.objects))
+            .filter(|known| known.outside.is_some() || !self.asks());
         let Some(known) = known else {
             return false;
         };
         pack.vouch();
         recall(&known.seen, &mut self.keys, |_| true);
-        self.named.add(&known.outside, pack.is_promised());
+        if let Some(outside) = known.outside.filter(|_| self.asks()) {
+            self.named.add(&outside, pack.is_promised());
+        }
         self.commits += known.commits;
         self.remember(known.read, known.packed);
         true
     }
 
     fn pack(&mut self, number: usize) {
+        let asks = self.asks();
         let Self {
             history,
             objects,
@@ -292,8 +297,8 @@ impl<'a> Database<'a> {
         let search = Search::new(history.matcher, history.progress, history.stop);
         // Without an index nobody knows what a pack holds.
         let search = match pack.identity() {
-            Some(_) => search.with_links(&links),
-            None => search,
+            Some(_) if asks => search.with_links(&links),
+            _ => search,
         };
         let outside = |id: &ObjectId| objects.read(id).ok().flatten();
         let walked = walk(
@@ -311,11 +316,11 @@ impl<'a> Database<'a> {
             bases: forest.outside.iter().map(|(_, base)| *base).collect(),
             ..SearchedPack::default()
         };
-        let mut seen = Vec::new();
+        let (mut seen, mut named) = (Vec::new(), Vec::new());
         for results in walked {
             searched.read.merge(results.read);
             searched.packed.merge(results.packed);
-            searched.outside.extend(results.outside.heads);
+            named.extend(results.outside.heads);
             searched.commits += results.commits;
             for (entry, damage) in results.damaged {
                 coverage.fail(name(entry), damage.to_string());
@@ -334,9 +339,10 @@ impl<'a> Database<'a> {
                 self.keys.add(source, one.at, one.hit);
             }
         }
-        searched.outside.sort_unstable();
-        searched.outside.dedup();
-        self.named.add(&searched.outside, pack.is_promised());
+        named.sort_unstable();
+        named.dedup();
+        self.named.add(&named, pack.is_promised());
+        searched.outside = asks.then_some(named);
         self.commits += searched.commits;
         coverage.read.merge(searched.read);
         let sound = coverage.failed == failed && history.go_on();

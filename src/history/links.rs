@@ -2,6 +2,10 @@
 //! lost. While a pack is searched, what it names and does not hold is written down, from what each
 //! version names that its base does not: an id that was copied stood in the base. Whether some
 //! other pack has it, or a loose object is it, is asked at the end.
+//!
+//! That nearly doubles the work of a search, so it is done only where objects can be missing by
+//! design, or where somebody asks for it. What refs name is always looked up; and where a shallow
+//! clone ends, it says itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -271,8 +275,36 @@ pub(super) fn cut(common_dir: &Path, objects: &Objects, coverage: &mut Coverage)
 }
 
 impl Database<'_> {
-    /// Tells of what is named and is not here; returns how much a partial clone has left out.
-    pub(super) fn links(&mut self, ids: &[ObjectId], loose: &[loose::Found], refs: &Refs) -> u64 {
+    /// Whether what objects name is to be looked up.
+    pub(super) fn asks(&self) -> bool {
+        self.history.require_complete || self.objects.is_partial()
+    }
+
+    /// Tells of what is named and is not here; returns how much a partial clone has left out, or
+    /// `None` where nobody asked what objects name.
+    pub(super) fn links(
+        &mut self,
+        ids: &[ObjectId],
+        loose: &[loose::Found],
+        refs: &Refs,
+    ) -> Option<u64> {
+        if self.asks() {
+            self.named_by_loose(ids, loose);
+        }
+        let of_refs: Vec<_> = refs.named.iter().map(|(_, id)| head(id)).collect();
+        self.named.add(&of_refs, false);
+        let commits = loose.iter().filter(|object| object.kind == Kind::Commit);
+        self.commits += commits.count() as u64;
+        let cut = cut(&self.layout.common_dir, &self.objects, &mut self.coverage);
+        let named = std::mem::take(&mut self.named);
+        if !self.history.go_on() {
+            return None;
+        }
+        let left_out = named.close(&self.objects, ids, &cut, &mut self.coverage);
+        self.asks().then_some(left_out)
+    }
+
+    fn named_by_loose(&mut self, ids: &[ObjectId], loose: &[loose::Found]) {
         let holds = |id: &ObjectId| ids.binary_search(id).is_ok();
         let links = Links {
             holds: &holds,
@@ -291,15 +323,5 @@ impl Database<'_> {
             });
         let named: Vec<_> = named.flatten_iter().collect();
         self.named.add(&named, false);
-        let of_refs: Vec<_> = refs.named.iter().map(|(_, id)| head(id)).collect();
-        self.named.add(&of_refs, false);
-        let commits = loose.iter().filter(|object| object.kind == Kind::Commit);
-        self.commits += commits.count() as u64;
-        let cut = cut(&self.layout.common_dir, &self.objects, &mut self.coverage);
-        let named = std::mem::take(&mut self.named);
-        match self.history.go_on() {
-            true => named.close(&self.objects, ids, &cut, &mut self.coverage),
-            false => 0,
-        }
     }
 }

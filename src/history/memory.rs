@@ -57,8 +57,8 @@ pub(super) struct SearchedPack {
     pub(super) packed: Tally,
     /// What its deltas are made against and it does not hold.
     pub(super) bases: Vec<ObjectId>,
-    /// What its objects name and it does not hold, in order.
-    pub(super) outside: Vec<Head>,
+    /// What its objects name and it does not hold, in order; `None` where nobody asked.
+    pub(super) outside: Option<Vec<Head>>,
     /// How many of its objects are commits.
     pub(super) commits: u64,
     pub(super) seen: Seen,
@@ -68,8 +68,8 @@ pub(super) struct SearchedPack {
 pub(super) struct Whole {
     pub(super) read: Tally,
     pub(super) packed: Tally,
-    /// What a partial clone left out.
-    pub(super) left_out: u64,
+    /// What a partial clone left out; `None` where nobody asked what objects name.
+    pub(super) left_out: Option<u64>,
     pub(super) told: Vec<Told>,
     /// Whether it is an earlier audit that says so.
     pub(super) remembered: bool,
@@ -102,7 +102,7 @@ impl Memory {
             read: tally(&mut entry)?,
             packed: tally(&mut entry)?,
             bases: entry.list(|entry| id(entry, objects.id_length()))?,
-            outside: entry.list(head)?,
+            outside: asked(&mut entry, |entry| entry.list(head))?,
             commits: entry.number()?,
             seen: seen(&mut entry, objects.id_length())?,
         };
@@ -120,8 +120,10 @@ impl Memory {
         entry.list(searched.bases.iter(), |entry, base| {
             entry.raw(base.as_bytes())
         });
-        entry.list(searched.outside.iter(), |entry, head| {
-            entry.raw(&head.to_be_bytes())
+        put_asked(&mut entry, searched.outside.as_ref(), |entry, outside| {
+            entry.list(outside.iter(), |entry, head| {
+                entry.raw(&head.to_be_bytes())
+            });
         });
         entry.number(searched.commits);
         put_seen(&mut entry, &searched.seen);
@@ -179,7 +181,11 @@ impl Memory {
         refs: &Refs,
         index: &[u8],
     ) -> Option<Name> {
-        let packs = objects.packs.iter().map(Pack::identity);
+        let packs = objects.packs.iter().map(|pack| {
+            let mut identity = pack.identity()?;
+            identity.push(pack.is_promised().into());
+            Some(identity)
+        });
         let packs = packs.collect::<Option<Vec<_>>>()?.concat();
         let raw = |ids: &mut dyn Iterator<Item = &ObjectId>| {
             ids.flat_map(ObjectId::as_bytes)
@@ -205,7 +211,7 @@ impl Memory {
         let whole = Whole {
             read: tally(&mut entry)?,
             packed: tally(&mut entry)?,
-            left_out: entry.number()?,
+            left_out: asked(&mut entry, Decoder::number)?,
             told: entry.list(|entry| told(entry, layout.id_length))?,
             remembered: true,
         };
@@ -224,7 +230,7 @@ impl Memory {
         entry.raw(state.as_bytes());
         put_tally(&mut entry, whole.read);
         put_tally(&mut entry, whole.packed);
-        entry.number(whole.left_out);
+        put_asked(&mut entry, whole.left_out, Encoder::number);
         let clean = |text: &[u8]| history.matcher.search_all(text).is_empty();
         let may_be_kept = |told: &Told| {
             let Story {
@@ -280,6 +286,24 @@ fn tally(entry: &mut Decoder<'_>) -> Option<Tally> {
         items: entry.number()?,
         bytes: entry.number()?,
     })
+}
+
+/// The answer to a question that may not have been asked.
+fn put_asked<T>(entry: &mut Encoder, answer: Option<T>, put: impl FnOnce(&mut Encoder, T)) {
+    entry.number(answer.is_some().into());
+    if let Some(answer) = answer {
+        put(entry, answer);
+    }
+}
+
+fn asked<'a, T>(
+    entry: &mut Decoder<'a>,
+    get: impl FnOnce(&mut Decoder<'a>) -> Option<T>,
+) -> Option<Option<T>> {
+    match entry.number()? {
+        0 => Some(None),
+        _ => get(entry).map(Some),
+    }
 }
 
 fn id(entry: &mut Decoder<'_>, length: usize) -> Option<ObjectId> {

@@ -116,6 +116,9 @@ pub struct History<'a> {
     pub purge: bool,
     /// The commits that the search is limited to, if it is.
     pub chosen: Option<&'a Chosen>,
+    /// Whether to look up everything that objects name: what is lost from an ordinary repository is
+    /// found only then. In a partial clone, it is done anyway.
+    pub require_complete: bool,
     /// How many threads walk a pack.
     pub threads: usize,
     /// How far it has come.

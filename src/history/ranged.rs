@@ -176,6 +176,7 @@ fn limited(layout: &Layout, chosen: &Chosen, matcher: &Matcher) -> Outcome {
         memory: None,
         purge: false,
         chosen: Some(chosen),
+        require_complete: false,
         threads: 2,
         progress: &progress,
         stop: &stop,

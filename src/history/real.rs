@@ -211,6 +211,7 @@ pub(super) fn run(layout: &Layout, matcher: &Matcher) -> Outcome {
         memory: None,
         purge: false,
         chosen: None,
+        require_complete: false,
         threads: 2,
         progress: &progress,
         stop: &stop,
