@@ -121,9 +121,7 @@ impl Memory {
             entry.raw(base.as_bytes())
         });
         put_asked(&mut entry, searched.outside.as_ref(), |entry, outside| {
-            entry.list(outside.iter(), |entry, head| {
-                entry.raw(&head.to_be_bytes())
-            });
+            entry.list(outside.iter(), |entry, head| entry.raw(&head.to_be_bytes()));
         });
         entry.number(searched.commits);
         put_seen(&mut entry, &searched.seen);
