@@ -52,8 +52,9 @@ pub enum Way {
 }
 
 /// What comparing one commit with its parents costs, in objects that could be searched as deltas
-/// in that time. Measured on git/git; see benches/results.
-const COMMIT_PRICE: usize = 100;
+/// in that time. On git/git both ways cost the same at about 5,700 commits of 849,014 objects; see
+/// benches/results/2026-11-23-history.md.
+const COMMIT_PRICE: usize = 150;
 
 /// Of so few objects, it does not matter.
 const FEW: usize = 100_000;

@@ -10,7 +10,7 @@ use super::attribution::Tracer;
 use super::damage::Damage;
 use super::forest::Forest;
 use super::keys::{Keys, Source, Stale, Told};
-use super::links::{self, Links, Named};
+use super::links::{self, Lately, Links, Named};
 use super::loose::Loose;
 use super::memory::{Memory, SearchedPack, Whole, by_key, recall};
 use super::objects::{Objects, Packed};
@@ -293,6 +293,7 @@ impl<'a> Database<'a> {
             holds: &holds,
             id_length: objects.id_length(),
             promised: pack.is_promised(),
+            lately: Lately::new(if asks { pack.bound() } else { 0 }),
         };
         let search = Search::new(history.matcher, history.progress, history.stop);
         // Without an index nobody knows what a pack holds.
@@ -320,7 +321,7 @@ impl<'a> Database<'a> {
         for results in walked {
             searched.read.merge(results.read);
             searched.packed.merge(results.packed);
-            named.extend(results.outside.heads);
+            named.extend(results.outside);
             searched.commits += results.commits;
             for (entry, damage) in results.damaged {
                 coverage.fail(name(entry), damage.to_string());

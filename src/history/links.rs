@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
@@ -43,26 +44,20 @@ pub(super) fn head(id: &ObjectId) -> Head {
     first.fold(0, |all, byte| all << 8 | u64::from(*byte))
 }
 
-/// What a thread has seen to be held lately: most trees name what the one before them names.
-pub(super) struct Lately(Box<[Head]>);
-
-impl Default for Lately {
-    fn default() -> Self {
-        Self(vec![0; 1 << 16].into())
-    }
-}
+/// What was seen to be held lately, by all threads: most trees name what others name, and a look in
+/// here is one miss of the processor's cache where a search of an index is six.
+pub(super) struct Lately(Box<[AtomicU64]>);
 
 impl Lately {
-    fn slot(&mut self, head: Head) -> &mut Head {
-        &mut self.0[(head & 0xffff) as usize]
+    /// With room for about as many ids as there are objects, up to 8 MiB.
+    pub(super) fn new(objects: usize) -> Self {
+        let slots = objects.clamp(1, 1 << 20).next_power_of_two();
+        Self((0..slots).map(|_| AtomicU64::new(0)).collect())
     }
-}
 
-/// What a thread has found: ids that are named and not held, with repetitions.
-#[derive(Default)]
-pub(super) struct Outside {
-    pub(super) heads: Vec<Head>,
-    lately: Lately,
+    fn slot(&self, head: Head) -> &AtomicU64 {
+        &self.0[head as usize & (self.0.len() - 1)]
+    }
 }
 
 /// Looks at what the objects of a pack name.
@@ -72,30 +67,30 @@ pub(super) struct Links<'a> {
     pub(super) id_length: usize,
     /// Whether it came from a promisor, and is likely to name what is not here.
     pub(super) promised: bool,
+    pub(super) lately: Lately,
 }
 
 impl Links<'_> {
     /// The id, unless the pack holds it.
-    fn outside(&self, id: &[u8], lately: &mut Lately) -> Option<ObjectId> {
+    fn outside(&self, id: &[u8]) -> Option<ObjectId> {
         let id = ObjectId::from_bytes(id)?;
-        let slot = lately.slot(head(&id));
-        if *slot == head(&id) || is_empty_tree(&id) {
+        let slot = self.lately.slot(head(&id));
+        if slot.load(Ordering::Relaxed) == head(&id) || is_empty_tree(&id) {
             return None;
         }
         if (self.holds)(&id) {
-            *slot = head(&id);
+            slot.store(head(&id), Ordering::Relaxed);
             return None;
         }
         Some(id)
     }
 
-    fn check(&self, id: &[u8], outside: &mut Outside) {
-        let Outside { heads, lately } = outside;
-        heads.extend(self.outside(id, lately).map(|id| head(&id)));
+    fn check(&self, id: &[u8], outside: &mut Vec<Head>) {
+        outside.extend(self.outside(id).map(|id| head(&id)));
     }
 
     /// What a whole object names.
-    pub(super) fn whole(&self, kind: Kind, bytes: &[u8], outside: &mut Outside) {
+    pub(super) fn whole(&self, kind: Kind, bytes: &[u8], outside: &mut Vec<Head>) {
         match kind {
             Kind::Blob => {}
             Kind::Tree => tree::entries(bytes, self.id_length)
@@ -121,7 +116,7 @@ impl Links<'_> {
         kind: Kind,
         version: Version<'_, M>,
         fetched: &mut Vec<u8>,
-        outside: &mut Outside,
+        outside: &mut Vec<Head>,
     ) {
         let delta = version.delta;
         match kind {
@@ -154,9 +149,9 @@ impl Links<'_> {
                 if !ends && mode(&fetched[behind..]).is_none() {
                     continue;
                 }
-                let id = self.outside(id, &mut outside.lately);
+                let id = self.outside(id);
                 let id = id.filter(|id| self.names(version, start + nul as u32, id));
-                outside.heads.extend(id.map(|id| head(&id)));
+                outside.extend(id.map(|id| head(&id)));
             }
         }
     }
@@ -165,12 +160,12 @@ impl Links<'_> {
     fn names<M>(&self, version: Version<'_, M>, nul: u32, id: &ObjectId) -> bool {
         let mut bytes = Vec::new();
         version.fetch(nul.saturating_sub(LONGEST_NAME)..nul, &mut bytes);
-        let found = (0..bytes.len()).rev().find_map(|at| mode(&bytes[at..]));
-        if found == Some(b"160000") || self.promised {
-            return found != Some(b"160000");
+        match is_entry(&bytes, nul <= LONGEST_NAME) {
+            Some(false) => return false,
+            Some(true) if self.promised => return true,
+            // Rare, and worth a look at the whole of it.
+            _ => bytes.clear(),
         }
-        // Rare, and worth a look at the whole of it: a name may look like a mode.
-        bytes.clear();
         version.fetch(0..version.delta.length, &mut bytes);
         tree::entries(&bytes, self.id_length)
             .any(|entry| entry.id == id.as_bytes() && !entry.is_link)
@@ -188,6 +183,27 @@ fn mode(bytes: &[u8]) -> Option<&[u8]> {
     let space = memchr::memchr(b' ', &bytes[..bytes.len().min(MODE)])?;
     let digits = &bytes[..space];
     (digits.len() >= 5 && digits.iter().all(|b| (b'0'..b'8').contains(b))).then_some(digits)
+}
+
+/// Whether an entry, and not a submodule's, has its mode and name at the end of these bytes of a
+/// tree. `None` if they can't tell: a name may look like a mode, or be long.
+fn is_entry(bytes: &[u8], from_start: bool) -> Option<bool> {
+    // A NUL inside an id stands right behind another one, or behind what has no mode.
+    let entry = match memchr::memrchr(0, bytes) {
+        Some(nul) => &bytes[nul + 1..],
+        None if from_start => bytes,
+        None => return None,
+    };
+    let is_octal = |b: &u8| (b'0'..b'8').contains(b);
+    let mut modes = memchr::memchr_iter(b' ', entry)
+        .filter(|space| *space >= 5 && entry[space - 5..*space].iter().all(is_octal));
+    match (modes.next(), modes.next()) {
+        (None, _) => Some(false),
+        (Some(space), None) => {
+            Some(!entry[..space].ends_with(b"160000") && space + 1 < entry.len())
+        }
+        _ => None,
+    }
 }
 
 /// All that is named and that its pack does not hold.
@@ -310,18 +326,100 @@ impl Database<'_> {
             holds: &holds,
             id_length: self.layout.id_length,
             promised: false,
+            lately: Lately::new(ids.len()),
         };
         let directories = &self.objects.directories;
         let named = loose
             .par_iter()
             .filter(|object| object.kind != Kind::Blob && self.history.go_on())
-            .map_init(Outside::default, |outside, object| {
+            .map(|object| {
+                let mut outside = Vec::new();
                 if let Ok(Some((kind, bytes))) = loose::read(directories, &object.id, LARGEST) {
-                    links.whole(kind, &bytes, outside);
+                    links.whole(kind, &bytes, &mut outside);
                 }
-                std::mem::take(&mut outside.heads)
+                outside
             });
         let named: Vec<_> = named.flatten_iter().collect();
         self.named.add(&named, false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::delta::Parsed;
+    use super::super::forge::{self, Step};
+    use super::super::version::Node;
+    use super::*;
+
+    #[test]
+    fn what_a_tree_names_is_told_from_what_looks_like_it() {
+        let entry = |mode: &str, name: &str, id: [u8; 20]| {
+            [mode.as_bytes(), b" ", name.as_bytes(), b"\0", &id].concat()
+        };
+        let begins_with_nul = |rest: u8| {
+            let mut id = [rest; 20];
+            id[0] = 0;
+            id
+        };
+        let long = "x".repeat(400);
+        let base = entry("100644", "a", [1; 20]);
+        // A mode and an id that are here, or a submodule's; and what is missing.
+        let here = [
+            entry("100644", "b", begins_with_nul(2)),
+            entry("100755", "c", begins_with_nul(2)),
+            entry("160000", "d", [3; 20]),
+        ];
+        let missing = [
+            entry("100644", "e", begins_with_nul(4)),
+            entry("100644", "60000 f", [5; 20]),
+            entry("100644", "160000 g", [6; 20]),
+            entry("40000", "h", [0x37; 20]),
+            entry("120000", &long, [8; 20]),
+            entry("040000", "i", [9; 20]),
+        ];
+        let inserted = [here.concat(), missing.concat()].concat();
+        let expected: BTreeSet<Head> = missing
+            .iter()
+            .map(|entry| &entry[entry.len() - 20..])
+            .map(|id| head(&ObjectId::from_bytes(id).unwrap()))
+            .collect();
+        let holds = |id: &ObjectId| {
+            [[1; 20], begins_with_nul(2)]
+                .iter()
+                .any(|held| id.as_bytes() == held)
+        };
+        let all = [base.clone(), inserted.clone()].concat();
+        // The last bytes of an id that are new, or its first, or all.
+        let last = base.len() + inserted.len() - 3;
+        let mut other = all.clone();
+        other[last..].fill(77);
+        for promised in [false, true] {
+            let links = Links {
+                holds: &holds,
+                id_length: 20,
+                promised,
+                lately: Lately::new(9),
+            };
+            let ask = |base: &[u8], steps: &[Step<'_>]| -> BTreeSet<Head> {
+                let node = Node::whole(base.to_vec(), ()).unwrap();
+                let mut parsed = Parsed::default();
+                let delta = forge::delta(base.len(), all.len(), steps);
+                parsed.parse(&delta, base.len() as u64).unwrap();
+                let version = Version {
+                    delta: parsed.view(),
+                    base: &node,
+                };
+                let mut outside = Vec::new();
+                links.delta(Kind::Tree, version, &mut Vec::new(), &mut outside);
+                outside.into_iter().collect()
+            };
+            let found = ask(&base, &[Step::Copy(0, base.len()), Step::Insert(&inserted)]);
+            assert_eq!(found, expected, "{promised}");
+            let found = ask(&other, &[Step::Copy(0, last), Step::Insert(&all[last..])]);
+            assert_eq!(found, [0x0909_0909_0909_0909].into(), "{promised}");
+            let mut whole = Vec::new();
+            links.whole(Kind::Tree, &all, &mut whole);
+            assert_eq!(whole.into_iter().collect::<BTreeSet<_>>(), expected);
+        }
     }
 }

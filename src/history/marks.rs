@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::border::Borders;
 use super::damage::Damage;
-use super::links::Outside;
+use super::links::Head;
 use crate::coverage::Tally;
 use crate::examine::Buffers;
 use crate::matcher::{AnchorId, Examined, Hit, Recent};
@@ -67,7 +67,7 @@ pub(super) struct Results {
     /// How many of them are commits.
     pub(super) commits: u64,
     /// What they name and the pack does not hold.
-    pub(super) outside: Outside,
+    pub(super) outside: Vec<Head>,
     /// How many of the occurrences were told of, and the keys in them.
     told: usize,
     known: BTreeSet<Fingerprint>,
