@@ -358,3 +358,54 @@ impl<V: Visit> Worker<'_, V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::forge::{self, Entry, Step};
+    use super::*;
+
+    /// Counts what each thread does, and takes its time.
+    struct Counter;
+
+    impl Visit for Counter {
+        type Marks = ();
+        type Local = u32;
+
+        fn local(&self) -> u32 {
+            0
+        }
+
+        fn whole(&self, local: &mut u32, _: u32, _: Kind, _: &[u8]) {
+            *local += 1;
+        }
+
+        fn delta(&self, local: &mut u32, _: u32, _: Kind, _: Version<'_, ()>) {
+            std::thread::sleep(std::time::Duration::from_micros(500));
+            *local += 1;
+        }
+
+        fn borrowed(&self, _: &mut u32, _: Kind, _: &[u8]) {}
+
+        fn damaged(&self, _: &mut u32, entry: u32, damage: Damage) {
+            panic!("{entry}: {damage}");
+        }
+    }
+
+    #[test]
+    fn one_giant_tree_keeps_all_threads_busy() {
+        const ENTRIES: usize = 1000;
+        let copy = || forge::delta(4, 4, &[Step::Copy(0, 4)]);
+        let mut entries = vec![Entry::Blob(b"text".to_vec())];
+        entries.extend((1..ENTRIES).map(|n| Entry::Offset((n - 1) / 2, copy())));
+        let directory = tempfile::tempdir().unwrap();
+        let path = forge::write(directory.path(), &entries, 2);
+        let pack = Pack::open(&path, 20).unwrap();
+        let forest = Forest::plant(&pack, None);
+        assert_eq!(forest.roots.len(), 1);
+        let stop = AtomicBool::new(false);
+        let counts = walk(&pack, &forest, &Counter, &|_| None, 4, &stop);
+        assert_eq!(counts.iter().sum::<u32>(), ENTRIES as u32);
+        let least = counts.iter().min().copied().unwrap_or_default();
+        assert!(least > ENTRIES as u32 / 8, "{counts:?}");
+    }
+}
