@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use skewer::history::{History, Layout, Progress};
+use skewer::coverage::Progress;
+use skewer::history::{History, Layout};
 use skewer::matcher::Matcher;
 use skewer::rules::Rules;
 
@@ -155,6 +156,8 @@ fn main() {
             memory: None,
             purge: false,
             unpacking: &unpacking,
+            chosen: None,
+            require_complete: false,
             threads,
             progress: &progress,
             stop: &stop,

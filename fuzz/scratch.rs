@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use skewer::coverage::Progress;
 use skewer::examine::Unpacking;
-use skewer::history::{History, Layout, Outcome, Progress};
+use skewer::history::{History, Layout, Outcome};
 use skewer::matcher::Matcher;
 use skewer::rules::Rules;
 use skewer::suppress::Suppressor;
@@ -48,6 +49,8 @@ impl Scratch {
             unpacking: &Unpacking::default(),
             memory: None,
             purge: true,
+            chosen: None,
+            require_complete: false,
             threads: 1,
             progress: &Progress::default(),
             stop: &AtomicBool::new(false),

@@ -2,9 +2,43 @@
 //! account that stands beside the findings, because a scan that skips in silence is worse than
 //! none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use crate::secret::Masked;
+use crate::secret::{Fingerprint, Masked};
+
+/// How far a run has come, for whoever shows it. Filled by many threads.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Items that there are; 0 as long as nobody knows.
+    pub total: AtomicU64,
+    /// Items read to the end.
+    pub items: AtomicU64,
+    /// Bytes read.
+    pub bytes: AtomicU64,
+    keys: Mutex<BTreeSet<Fingerprint>>,
+}
+
+impl Progress {
+    /// A key was seen, perhaps again.
+    pub fn found(&self, key: Fingerprint) {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.insert(key);
+    }
+
+    /// How many keys were seen.
+    pub fn keys(&self) -> u64 {
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.len() as u64
+    }
+
+    /// Items were read to their end.
+    pub fn read(&self, items: u64, bytes: u64) {
+        self.items.fetch_add(items, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
 
 /// Items and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,10 +79,16 @@ pub enum Excluded {
     SpecialFile,
     /// A glob of `skewer.toml`, or `--exclude`.
     Glob,
-    /// A submodule: its commit is not part of this change.
+    /// A submodule: its commit is not part of this change, its database not of this range.
     Submodule,
     /// A layer of an image that was read before in this run.
     SeenBefore,
+    /// A commit outside of the range that history was limited to.
+    OtherCommit,
+    /// An object that no commit of the range brings.
+    OtherObject,
+    /// A file of a git directory (configuration, hooks, reflogs, index): no part of any range.
+    GitFile,
 }
 
 impl Excluded {
@@ -63,6 +103,9 @@ impl Excluded {
             Self::Glob => "glob",
             Self::Submodule => "submodule",
             Self::SeenBefore => "seen_before",
+            Self::OtherCommit => "commit_out_of_range",
+            Self::OtherObject => "object_out_of_range",
+            Self::GitFile => "git_file",
         }
     }
 
@@ -75,8 +118,11 @@ impl Excluded {
             Self::SymbolicLink => "symbolic links (targets are read where they lie)",
             Self::SpecialFile => "devices, sockets or pipes",
             Self::Glob => "excluded by your globs",
-            Self::Submodule => "submodule commits (scan the submodule itself)",
+            Self::Submodule => "submodules (scan the submodule itself)",
             Self::SeenBefore => "image layers that were read before in this run",
+            Self::OtherCommit => "commits out of range: keys that only they hold are not told",
+            Self::OtherObject => "objects that no commit of the range brings",
+            Self::GitFile => "files of the git directory (settings, hooks, reflogs, index)",
         }
     }
 }
@@ -183,6 +229,9 @@ pub struct Coverage {
     pub members: Tally,
     /// Those among the failures that are members, by reason ([`Unread::as_str`]).
     pub unread: BTreeMap<&'static str, u64>,
+    /// What the search was limited to, in words, where it was: nobody should take it for a whole
+    /// one.
+    pub limited_to: Vec<Masked>,
     /// Left out by policy.
     pub excluded: BTreeMap<Excluded, Tally>,
     /// Known to be missing here (a shallow or partial clone), by what it is.
@@ -207,6 +256,13 @@ impl Coverage {
     pub fn exclude_all(&mut self, why: Excluded, all: Tally) {
         if all != Tally::default() {
             self.excluded.entry(why).or_default().merge(all);
+        }
+    }
+
+    /// Counts several things left out by policy.
+    pub fn leave(&mut self, why: Excluded, items: u64) {
+        if items > 0 {
+            self.excluded.entry(why).or_default().items += items;
         }
     }
 
@@ -258,6 +314,7 @@ impl Coverage {
         for (why, count) in other.unread {
             *self.unread.entry(why).or_default() += count;
         }
+        self.limited_to.extend(other.limited_to);
         for (why, tally) in other.excluded {
             self.excluded.entry(why).or_default().merge(tally);
         }

@@ -185,6 +185,17 @@ pub struct Counted<T> {
     pub count: u64,
 }
 
+/// What a rewrite of history would change, to take a key out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Rewrite {
+    /// Commits that hold the key or come from one that does, and that a ref leads to.
+    pub commits: u64,
+    /// Branches that lead to them.
+    pub branches: u64,
+    /// Tags that do.
+    pub tags: u64,
+}
+
 /// Where in git's database a key is, and what the history says of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InHistory {
@@ -206,6 +217,8 @@ pub struct InHistory {
     pub held_by: Counted<Masked>,
     /// Refs from which a commit that holds it can be reached: a rewrite changes them all.
     pub reached_from: Counted<Masked>,
+    /// What that comes to.
+    pub rewrite: Rewrite,
     /// What keeps it.
     pub kept: Vec<Kept>,
 }

@@ -32,7 +32,7 @@ impl PurgeFlags {
     /// # Errors
     /// It has something in it, can't be made, or lies where a commit or a copy of the repository
     /// would take it along.
-    pub(super) fn prepare(&self, repositories: &[Repository]) -> anyhow::Result<()> {
+    pub(super) fn prepare(&self, repositories: &[&Repository]) -> anyhow::Result<()> {
         let Some(directory) = &self.purge_plan else {
             return Ok(());
         };

@@ -1,12 +1,12 @@
 //! From findings to a report: the flags that every scanning command has, the report while it is
-//! written, progress on the terminal, and the exit status.
+//! written, and the exit status.
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::builder::PossibleValue;
@@ -15,11 +15,12 @@ use tempfile::NamedTempFile;
 use super::error::Hint;
 use super::settings::Loaded;
 use super::verifying::Verified;
-use super::{Context, Exit};
+use super::{Context, Exit, progress};
 use crate::account::Suppressions;
+use crate::coverage::Progress;
 use crate::finding::Finding;
 use crate::report::{self, FORMATS, Format, Mode, Options, Report, Run};
-use crate::scan::{Observer, Outcome, Progress};
+use crate::scan::{Observer, Outcome};
 use crate::secret::Masked;
 use crate::verdict::Checks;
 
@@ -218,17 +219,10 @@ impl Reporting<'_> {
     /// Runs `work` with its progress on the terminal, if somebody looks at one.
     pub(super) fn with_progress<T>(&self, progress: &Progress, work: impl FnOnce() -> T) -> T {
         let shown = !self.context.quiet && !self.streams && io::stderr().is_terminal();
-        if !shown {
-            return work();
+        match shown {
+            true => progress::shown(progress, work),
+            false => work(),
         }
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let painter = scope.spawn(|| show(progress, &done, &self.started.1));
-            let result = work();
-            done.store(true, Ordering::Relaxed);
-            painter.thread().unpark();
-            result
-        })
     }
 
     /// Writes the rest of the report and says how the program ends.
@@ -311,27 +305,4 @@ impl Reporting<'_> {
             },
         }
     }
-}
-
-/// One line that tells how far the run is, from half a second on.
-fn show(progress: &Progress, done: &AtomicBool, since: &Instant) {
-    const QUIET: Duration = Duration::from_millis(500);
-    const EVERY: Duration = Duration::from_millis(50);
-    let bar = indicatif::ProgressBar::no_length();
-    bar.set_style(indicatif::ProgressStyle::with_template("{spinner} {msg}").expect("a constant"));
-    while !done.load(Ordering::Relaxed) {
-        std::thread::park_timeout(EVERY);
-        if since.elapsed() > QUIET {
-            let items = progress.items.load(Ordering::Relaxed);
-            let bytes = progress.bytes.load(Ordering::Relaxed);
-            let rate = report::human_bytes((bytes as f64 / since.elapsed().as_secs_f64()) as u64);
-            let read = report::count(items, "file", "files");
-            bar.set_message(format!(
-                "{read} read, {}, {rate}/s",
-                report::human_bytes(bytes)
-            ));
-            bar.tick();
-        }
-    }
-    bar.finish_and_clear();
 }

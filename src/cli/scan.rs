@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::error::Hint;
+use super::history::{self, How, Wanted};
 use super::input::standard_input;
 use super::places;
-use super::reporting::ReportFlags;
-use super::settings::SettingFlags;
+use super::remembering::CacheFlags;
+use super::run::{Ready, RunFlags};
 use super::verifying::VerifyFlags;
 use super::{Context, Exit};
 use crate::matcher::Matcher;
@@ -28,6 +29,7 @@ Examples:
   skewer scan --no-ignore dist app.log   what git ignores, too
   kubectl logs -f deploy/api | skewer scan -
   git ls-files -z | skewer scan --files-from -
+  skewer scan --history .                files and all that git keeps, in one report
   skewer scan --verify --probe .         whose the keys are, and whether they live
   skewer scan --follow app.log worker.log  findings as lines are written, until Ctrl-C
   skewer scan --places                   where keys settle on this machine
@@ -53,10 +55,14 @@ pub(super) struct Scan {
     /// Scan an image of the local docker or podman. May be given again.
     #[arg(long, value_name = "NAME")]
     image: Vec<String>,
+    /// Search the history of the repositories, too, that the paths lie in: everything that git
+    /// keeps, as `skewer history` does.
+    #[arg(long, requires = "paths")]
+    history: bool,
     #[command(flatten)]
-    report: ReportFlags,
+    cache: CacheFlags,
     #[command(flatten)]
-    settings: SettingFlags,
+    run: RunFlags,
 }
 
 /// How many names of a list are handled at once: a list may be longer than memory.
@@ -67,19 +73,26 @@ const LOOKS_AGAIN: Duration = Duration::from_millis(200);
 
 impl Scan {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let loaded = self.settings.load()?;
-        let verifying = self.verify.prepare(&loaded)?;
-        let matcher = Matcher::new(&loaded.rules()?, None);
-        let mut settings = loaded.for_scan(&matcher)?;
+        let mut ready = self.run.ready(context)?;
+        let verifying = self.verify.prepare(&ready.loaded)?;
         let places = self.places.as_deref().map(places::named).transpose()?;
-        settings.no_ignore |= places.is_some();
-        let stop = context.interruptible();
+        ready.settings.no_ignore |= places.is_some();
+        let Ready {
+            loaded,
+            matcher,
+            settings,
+            stop,
+            ..
+        } = &ready;
         let is_stream = |path: &PathBuf| path == Path::new("-");
         let live = self.paths.iter().any(is_stream);
         all_there(self.paths.iter().filter(|path| !is_stream(path)))?;
         self.can_follow()?;
-        let mut reporting = self.report.open(context, &stop, live || self.follow)?;
-        let run = Run::new(&matcher, &settings, &reporting, &stop);
+        let wanted = self.histories(&ready)?;
+        let mut reporting = ready.report(context, live || self.follow)?;
+        let git_dirs = wanted.iter().map(|(repository, _)| repository.common_dir());
+        let run = Run::new(matcher, settings, &reporting, stop)
+            .without(git_dirs.map(Path::to_owned).collect());
         reporting.with_progress(&run.progress, || {
             match self.follow {
                 true => run.follow(&self.paths, &|| std::thread::sleep(LOOKS_AGAIN)),
@@ -89,24 +102,57 @@ impl Scan {
                 places::with_bases(|bases| run.places(places, bases))?;
             }
             if live {
-                run.stream("(standard input)", standard_input(&stop));
+                run.stream("(standard input)", standard_input(stop));
             }
             for name in &self.image {
                 let shown = format!("image {}", matcher.redact(name.as_bytes()));
-                run.stream(&shown, image(name, &stop)?);
+                run.stream(&shown, image(name, stop)?);
             }
             match &self.files_from {
-                Some(list) => files_from(&run, list, &stop),
+                Some(list) => files_from(&run, list, stop),
                 None => Ok(()),
             }
         })?;
-        let outcome = run.into_outcome();
+        let mut outcome = run.into_outcome();
+        let memory = match self.history {
+            true => {
+                let limits = &loaded.unpacking().limits;
+                self.cache.memory(context, &ready.rules, limits)
+            }
+            false => None,
+        };
+        let how = How {
+            memory: memory.as_ref(),
+            ..How::default()
+        };
+        history::search(&ready, &reporting, how, &wanted, &mut outcome);
         let whole = outcome.coverage.is_complete() && loaded.is_whole(&self.paths);
         let ends = settings.suppress.loose_ends(whole);
         if let Some(verifying) = verifying {
-            reporting.verified(verifying.run(&outcome.findings, context, &stop)?);
+            reporting.verified(verifying.run(&outcome.findings, context, stop)?);
         }
-        reporting.finish(&outcome, &ends, &self.target(&matcher), &loaded)
+        reporting.finish(&outcome, &ends, &self.target(matcher), loaded)
+    }
+
+    /// The repositories that the paths lie in, if their history is wanted.
+    fn histories(&self, ready: &Ready) -> anyhow::Result<Vec<Wanted>> {
+        let mut wanted: Vec<Wanted> = Vec::new();
+        let named = self.paths.iter().filter(|path| *path != Path::new("-"));
+        for path in named.filter(|_| self.history) {
+            let directory = match path.is_dir() {
+                true => path,
+                false => path
+                    .parent()
+                    .filter(|p| !p.as_os_str().is_empty())
+                    .unwrap_or(Path::new(".")),
+            };
+            let found = history::open(ready, directory)?;
+            let same = |(known, _): &Wanted| known.common_dir() == found.common_dir();
+            if !wanted.iter().any(same) {
+                wanted.push((found, None));
+            }
+        }
+        Ok(wanted)
     }
 
     fn can_follow(&self) -> anyhow::Result<()> {

@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 
 use super::error::Hint;
-use super::reporting::ReportFlags;
-use super::settings::SettingFlags;
+use super::run::{Ready, RunFlags};
 use super::{Context, Exit};
-use crate::matcher::Matcher;
-use crate::repo::{GitEnvironment, Repository};
+use crate::repo::Repository;
 use crate::scan::Scan;
 
 /// Search what is staged: the blobs that the next commit adds or changes.
@@ -24,28 +22,29 @@ pub(super) struct Staged {
     #[arg(value_name = "REPO", default_value = ".")]
     repository: PathBuf,
     #[command(flatten)]
-    report: ReportFlags,
-    #[command(flatten)]
-    settings: SettingFlags,
+    run: RunFlags,
 }
 
 impl Staged {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let loaded = self.settings.load()?;
-        let matcher = Matcher::new(&loaded.rules()?, None);
-        let settings = loaded.for_scan(&matcher)?;
-        let stop = context.interruptible();
-        let environment = GitEnvironment::from_lookup(|name| std::env::var_os(name));
-        let repository = Repository::discover(&self.repository, &environment)
+        let ready = self.run.ready(context)?;
+        let Ready {
+            matcher,
+            settings,
+            stop,
+            environment,
+            ..
+        } = &ready;
+        let repository = Repository::discover(&self.repository, environment)
             .hint("name a directory in a git repository; `skewer scan` reads any directory")?;
-        let reporting = self.report.open(context, &stop, false)?;
-        let run = Scan::new(&matcher, &settings, &reporting, &stop);
+        let reporting = ready.report(context, false)?;
+        let run = Scan::new(matcher, settings, &reporting, stop);
         run.staged(&repository)
             .hint("what is staged is not known: see `git status`")?;
         let outcome = run.into_outcome();
         let target = matcher.redact(self.repository.as_os_str().as_encoded_bytes());
         // A change is never all that the baseline is about.
         let ends = settings.suppress.loose_ends(false);
-        reporting.finish(&outcome, &ends, &target, &loaded)
+        reporting.finish(&outcome, &ends, &target, &ready.loaded)
     }
 }

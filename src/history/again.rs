@@ -10,6 +10,7 @@ use super::forge::{self, Entry, Step};
 use super::real::{fingerprint, git, key, layout, make, story};
 use super::{History, Layout, Memory, Outcome, Progress, loose};
 use crate::cache::Cache;
+use crate::coverage::Coverage;
 use crate::examine::Unpacking;
 use crate::matcher::Matcher;
 use crate::repo::ObjectId;
@@ -22,6 +23,10 @@ fn memory(directory: &Path, rules: &Rules) -> Memory {
 }
 
 fn run(layout: &Layout, memory: Option<&Memory>, stop: bool) -> Outcome {
+    search(layout, memory, stop, false)
+}
+
+fn search(layout: &Layout, memory: Option<&Memory>, stop: bool, require_complete: bool) -> Outcome {
     let (progress, stop) = (Progress::default(), AtomicBool::new(stop));
     let history = History {
         matcher: Matcher::shared(),
@@ -29,6 +34,8 @@ fn run(layout: &Layout, memory: Option<&Memory>, stop: bool) -> Outcome {
         unpacking: &Unpacking::default(),
         memory,
         purge: false,
+        chosen: None,
+        require_complete,
         threads: 2,
         progress: &progress,
         stop: &stop,
@@ -212,4 +219,64 @@ fn a_pack_that_needs_another_one_is_remembered_only_with_it() {
     assert_eq!(second.coverage.remembered.items, 0);
     assert!(!second.coverage.is_complete());
     assert_eq!(said(second), said(run(&alone, None, false)));
+}
+
+#[test]
+fn an_audit_that_asks_more_does_not_believe_one_that_asked_less() {
+    let directory = tempfile::tempdir().unwrap();
+    let (repo, cache) = (
+        directory.path().join("repo"),
+        directory.path().join("cache"),
+    );
+    let layout = small(&repo);
+    let memory = memory(&cache, &Rules::built_in());
+    let audit = |require_complete| {
+        let outcome = search(&layout, Some(&memory), false, require_complete);
+        let full = search(&layout, None, false, require_complete);
+        let Coverage {
+            remembered, failed, ..
+        } = outcome.coverage;
+        assert_eq!(said(outcome), said(full), "{require_complete}");
+        (remembered.items, failed)
+    };
+    git(&repo, &["repack", "-q", "-ad"], b"");
+    // Of the repository as it was, then of its pack: nobody has asked what they name.
+    assert_eq!([false, false].map(audit), [(0, 0), (9, 0)]);
+    assert_eq!([true, true, false].map(audit), [(0, 0), (9, 0), (9, 0)]);
+    let pack = layout.objects.join("pack");
+    let listed = git(&repo, &["rev-list", "--objects", "--all"], b"");
+    let lost = git(&repo, &["rev-parse", "HEAD~1:a.txt"], b"");
+    let kept = listed.split_inclusive(|b| *b == b'\n');
+    let kept: Vec<u8> = kept
+        .filter(|line| !line.starts_with(lost.trim_ascii()))
+        .flatten()
+        .copied()
+        .collect();
+    let base = directory.path().join("pack");
+    git(
+        &repo,
+        &["pack-objects", "-q", base.to_str().unwrap()],
+        &kept,
+    );
+    for entry in entries(&pack) {
+        fs::remove_file(entry).unwrap();
+    }
+    for entry in entries(directory.path()) {
+        if entry.extension().is_some() {
+            fs::rename(&entry, pack.join(entry.file_name().unwrap())).unwrap();
+        }
+    }
+    assert_eq!([false, false].map(audit), [(0, 0), (8, 0)]);
+    assert_eq!([true, true, false].map(audit), [(0, 1), (8, 1), (8, 0)]);
+    // Whoever comes from a promisor may name what is not here, in whichever run.
+    let packs = entries(&pack);
+    let path = packs
+        .iter()
+        .find(|p| p.extension().is_some_and(|e| e == "pack"));
+    fs::write(path.unwrap().with_extension("promisor"), b"").unwrap();
+    for _ in 0..2 {
+        let outcome = run(&layout, Some(&memory), false);
+        assert_eq!(outcome.coverage.absent.values().sum::<u64>(), 1);
+        assert_eq!(audit(true), (8, 0));
+    }
 }

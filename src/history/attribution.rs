@@ -2,7 +2,7 @@
 //! the trees, one pass over the commits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::contains::{Trees, Wanted};
 use super::graph::Graph;
@@ -11,7 +11,7 @@ use super::objects::Objects;
 use super::refs::Refs;
 use super::sets::{Set, Sets};
 use super::tree;
-use crate::finding::Kept;
+use crate::finding::{Kept, Rewrite};
 use crate::repo::{ObjectId, ObjectKind as Kind};
 
 /// How many commits, paths and refs are named for one key; all are counted.
@@ -38,7 +38,11 @@ pub(super) struct Story {
     /// Refs from which a commit that holds it can be reached: what a rewrite would have to touch.
     pub(super) reached_from: Vec<Vec<u8>>,
     pub(super) reached_from_count: u64,
+    /// What a rewrite would change.
+    pub(super) rewrite: Rewrite,
     pub(super) kept: BTreeSet<Kept>,
+    /// Nobody followed it to its end: what it does not tell may be so all the same.
+    pub(super) cut: bool,
 }
 
 /// A key's objects.
@@ -74,7 +78,80 @@ impl Tracer<'_> {
         for (key, story) in stories.iter_mut().enumerate() {
             self.paths(key as u32, &graph, &holds, &sets, story);
         }
+        if self.stop.load(Ordering::Relaxed) {
+            // Not all trees and commits were looked at: what they say is no story.
+            let cut = |_: &Holders| Story {
+                cut: true,
+                ..Story::default()
+            };
+            stories = keys.iter().map(cut).collect();
+        }
         (stories, graph.absent)
+    }
+
+    /// What an object is; `None` if it isn't here.
+    pub(super) fn kind(&self, id: &ObjectId) -> Option<Kind> {
+        if let Some(at) = self.objects.find(id) {
+            return self.objects.kind(at);
+        }
+        let at = self.loose.binary_search_by_key(id, |object| object.id);
+        at.ok().map(|at| self.loose[at].kind)
+    }
+
+    /// Which of these objects (as files or directories) some of the chosen commits brings: it has
+    /// the object, and none of its parents does, nor a commit that is excluded and older than all
+    /// chosen ones.
+    pub(super) fn brought(
+        &self,
+        units: &[(ObjectId, Kind)],
+        chosen: &BTreeSet<ObjectId>,
+    ) -> Vec<bool> {
+        let mut sets = Sets::default();
+        let mut holds: HashMap<ObjectId, Set> = HashMap::new();
+        for (unit, (id, _)) in units.iter().enumerate() {
+            holds.insert(*id, sets.single(unit as u32));
+        }
+        let alone: Vec<Holders> = units.iter().map(|unit| vec![*unit]).collect();
+        self.climb(&alone, &mut holds, &mut sets);
+        let graph = Graph::read(self.objects, self.loose, self.threads, self.stop);
+        let own: Vec<Set> = graph
+            .commits
+            .iter()
+            .map(|commit| holds.get(&commit.tree).copied().unwrap_or_default())
+            .collect();
+        let mut is_chosen = vec![false; own.len()];
+        for id in chosen {
+            if let Some(number) = graph.number(id) {
+                is_chosen[number as usize] = true;
+            }
+        }
+        let mut descends = is_chosen.clone();
+        for (number, commit) in graph.commits.iter().enumerate() {
+            descends[number] |= commit.parents.iter().any(|p| descends[*p as usize]);
+        }
+        let mut brought = vec![false; units.len()];
+        let mut known = vec![false; units.len()];
+        for (number, commit) in graph
+            .commits
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| is_chosen[*n])
+        {
+            let parents = || commit.parents.iter().map(|parent| *parent as usize);
+            for &unit in sets.keys(own[number]) {
+                brought[unit as usize] |= !parents().any(|p| sets.has(own[p], unit));
+            }
+            for border in parents().filter(|p| !descends[*p]) {
+                for &unit in sets.keys(own[border]) {
+                    known[unit as usize] = true;
+                }
+            }
+        }
+        brought
+            .iter()
+            .zip(known)
+            .map(|(new, old)| *new && !old)
+            .collect()
     }
 
     /// From objects to the trees that hold them, up to the roots. A round for each level.
@@ -91,7 +168,7 @@ impl Tracer<'_> {
         }
         let mut packs: Vec<Trees<'_>> = self.objects.packs.iter().map(Trees::new).collect();
         let outside = |id: &ObjectId| self.objects.read(id).ok().flatten();
-        while !changed.is_empty() && !self.stop.load(std::sync::atomic::Ordering::Relaxed) {
+        while !changed.is_empty() && !self.stop.load(Ordering::Relaxed) {
             let wanted = Wanted::new(std::mem::take(&mut changed));
             let mut holding: Vec<(ObjectId, u32)> = Vec::new();
             for (pack, trees) in self.objects.packs.iter().zip(&mut packs) {
@@ -184,6 +261,8 @@ impl Tracer<'_> {
                     let story = &mut stories[key as usize];
                     story.kept.insert(kind);
                     story.reached_from_count += 1;
+                    story.rewrite.branches += u64::from(name.starts_with(b"refs/heads/"));
+                    story.rewrite.tags += u64::from(name.starts_with(b"refs/tags/"));
                     if story.reached_from.len() < NAMED {
                         story.reached_from.push(name.to_vec());
                     }
@@ -201,6 +280,18 @@ impl Tracer<'_> {
         for number in (0..graph.commits.len()).rev() {
             for &parent in &graph.commits[number].parents {
                 kept[parent as usize] |= kept[number];
+            }
+        }
+        // All descendants of what is rewritten are, too, if anything but a reflog keeps them.
+        let mut rewritten: HashMap<Set, u64> = HashMap::new();
+        for (number, set) in reached.iter().enumerate() {
+            if kept[number] & !(1 << Kept::Reflog as u8) != 0 {
+                *rewritten.entry(*set).or_default() += 1;
+            }
+        }
+        for (set, commits) in rewritten {
+            for &key in sets.keys(set) {
+                stories[key as usize].rewrite.commits += commits;
             }
         }
         // The first in time of those that brought it in: clocks lie, and a child may seem older

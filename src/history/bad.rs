@@ -29,6 +29,8 @@ fn audit(objects: &Path) -> Outcome {
         unpacking: &Unpacking::default(),
         memory: None,
         purge: false,
+        chosen: None,
+        require_complete: false,
         threads: 2,
         progress: &Progress::default(),
         stop: &AtomicBool::new(false),

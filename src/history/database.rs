@@ -2,7 +2,6 @@
 //! said of the keys in them.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
@@ -10,7 +9,9 @@ use rayon::prelude::*;
 use super::attribution::Tracer;
 use super::damage::Damage;
 use super::forest::Forest;
-use super::keys::{Keys, Source, Stale};
+use super::keys::{Keys, Source, Stale, Told};
+use super::links::{self, Lately, Links, Named};
+use super::loose::Loose;
 use super::memory::{Memory, SearchedPack, Whole, by_key, recall};
 use super::objects::{Objects, Packed};
 use super::pack::Pack;
@@ -27,12 +28,16 @@ use crate::secret::{Fingerprint, Masked};
 
 /// A database while it is read.
 pub(super) struct Database<'a> {
-    history: &'a History<'a>,
-    layout: &'a Layout,
+    pub(super) history: &'a History<'a>,
+    pub(super) layout: &'a Layout,
     memory: Option<&'a Memory>,
-    objects: Objects,
-    keys: Keys,
-    coverage: Coverage,
+    pub(super) objects: Objects,
+    pub(super) keys: Keys,
+    pub(super) coverage: Coverage,
+    /// What is named, and not held by the pack that names it.
+    pub(super) named: Named,
+    /// How many commits there are.
+    pub(super) commits: u64,
     /// Packs that were searched whole, to be remembered.
     searched: Vec<(usize, SearchedPack)>,
     /// The loose objects that were searched whole, and what was seen in them.
@@ -42,7 +47,7 @@ pub(super) struct Database<'a> {
 }
 
 /// A loose object: its id, and which directory has it.
-type File = (ObjectId, usize);
+pub(super) type File = (ObjectId, usize);
 
 /// Reads a repository's objects. If an earlier audit remembers what isn't so, nothing of what it
 /// remembers counts.
@@ -68,6 +73,8 @@ impl<'a> Database<'a> {
             objects,
             keys: Keys::default(),
             coverage,
+            named: Named::default(),
+            commits: 0,
             searched: Vec::new(),
             loose: None,
             holders: Holders::new(),
@@ -85,8 +92,15 @@ impl<'a> Database<'a> {
         for (path, why) in &refs.failed {
             self.coverage.fail(self.history.masked(path), why.clone());
         }
-        let index = std::fs::read(git_dir.join("index")).unwrap_or_default();
-        let state = self.memory.and_then(|memory| {
+        // Keys may be staged in any worktree. An index that can't be read fails as a file.
+        let mut index = Vec::new();
+        let private = refs.worktrees.iter().chain([git_dir, common_dir]);
+        for directory in private.collect::<BTreeSet<_>>() {
+            index.extend(std::fs::read(directory.join("index")).unwrap_or_default());
+        }
+        // What is remembered of a whole repository is no answer to a limited question.
+        let chosen = self.history.chosen;
+        let state = self.memory.filter(|_| chosen.is_none()).and_then(|memory| {
             let ids: Vec<ObjectId> = files.iter().map(|file| file.0).collect();
             Some((memory, memory.state(&self.objects, &ids, &refs, &index)?))
         });
@@ -94,17 +108,26 @@ impl<'a> Database<'a> {
         let known = state
             .as_ref()
             .filter(|_| !self.history.purge)
-            .and_then(|(memory, state)| memory.whole(self.layout, state));
+            .and_then(|(memory, state)| memory.whole(self.layout, state))
+            .filter(|whole| whole.left_out.is_some() || !self.asks());
         let whole = match known {
             Some(whole) => {
                 self.remember(whole.read, whole.packed, whole.members);
+                links::left_out(whole.left_out.unwrap_or_default(), &mut self.coverage);
+                links::cut(common_dir, &self.objects, &mut self.coverage);
                 self.objects.packs.iter().for_each(Pack::vouch);
                 whole
             }
-            None => self.read(files, &refs, &index),
+            None => match chosen.filter(|chosen| chosen.compares(&self.objects)) {
+                Some(chosen) => self.read_brought(chosen, &files, &refs, &index),
+                None => self.read(files, &refs, &index),
+            },
         };
         let mut outcome = Outcome {
-            findings: self.history.told(&refs.told),
+            findings: match chosen {
+                Some(chosen) => self.names(&refs, chosen),
+                None => self.history.told(&refs.told),
+            },
             ..Outcome::default()
         };
         let mut again = true;
@@ -137,21 +160,8 @@ impl<'a> Database<'a> {
                 memory.keep_whole(self.history, self.layout, &state, &whole);
             }
         }
-        self.shallow();
         outcome.coverage = self.coverage;
         Ok(outcome)
-    }
-
-    fn shallow(&mut self) {
-        if let Ok(shallow) = std::fs::read(self.layout.common_dir.join("shallow")) {
-            let cut = shallow
-                .split(|b| *b == b'\n')
-                .filter(|line| !line.is_empty())
-                .count();
-            self.coverage
-                .absent
-                .insert("parents of commits where a shallow clone ends", cut as u64);
-        }
     }
 
     /// Reads what no earlier audit has read, and traces the keys.
@@ -171,10 +181,35 @@ impl<'a> Database<'a> {
                 self.pack(number);
             }
         }
+        let ids: Vec<ObjectId> = files.iter().map(|file| file.0).collect();
         let loose = self.loose(files);
+        let left_out = self.links(&ids, &loose, refs);
+        if let Some(chosen) = self.history.chosen {
+            let others = self.commits.saturating_sub(chosen.commits.len() as u64);
+            self.coverage.leave(Excluded::OtherCommit, others);
+        }
+        let told = self.trace(&loose, refs, index);
+        let packed = self.coverage.excluded.get(&Excluded::Packed);
+        Whole {
+            read: self.coverage.read,
+            members: self.coverage.members,
+            packed: packed.copied().unwrap_or_default(),
+            left_out,
+            told,
+            remembered: false,
+        }
+    }
+
+    /// Follows the keys to where they came from; of a limited search, those that count.
+    pub(super) fn trace(
+        &mut self,
+        loose: &[loose::Found],
+        refs: &refs::Refs,
+        index: &[u8],
+    ) -> Vec<Told> {
         let tracer = Tracer {
             objects: &self.objects,
-            loose: &loose,
+            loose,
             refs,
             index,
             threads: self.history.threads,
@@ -183,21 +218,17 @@ impl<'a> Database<'a> {
         if self.history.purge {
             self.holders = self.keys.holders();
         }
-        let packed = self.coverage.excluded.get(&Excluded::Packed);
-        Whole {
-            read: self.coverage.read,
-            members: self.coverage.members,
-            packed: packed.copied().unwrap_or_default(),
-            told: std::mem::take(&mut self.keys).trace(&tracer),
-            remembered: false,
+        let mut keys = std::mem::take(&mut self.keys);
+        if let Some(chosen) = self.history.chosen {
+            chosen.narrow(&mut keys, &tracer);
         }
+        keys.trace(&tracer)
     }
 
     /// Counts what an earlier audit has read.
     fn remember(&mut self, read: Tally, packed: Tally, members: Tally) {
         let progress = self.history.progress;
-        progress.objects.fetch_add(read.items, Ordering::Relaxed);
-        progress.bytes.fetch_add(read.bytes, Ordering::Relaxed);
+        progress.read(read.items, read.bytes);
         self.coverage.read.merge(read);
         self.coverage.remembered.merge(read);
         self.coverage.members.merge(members);
@@ -209,17 +240,23 @@ impl<'a> Database<'a> {
         let pack = &self.objects.packs[number];
         let known = self
             .memory
-            .and_then(|memory| memory.pack(pack, &self.objects));
+            .and_then(|memory| memory.pack(pack, &self.objects))
+            .filter(|known| known.outside.is_some() || !self.asks());
         let Some(known) = known else {
             return false;
         };
         pack.vouch();
         recall(&known.seen, &mut self.keys, |_| true);
+        if let Some(outside) = known.outside.filter(|_| self.asks()) {
+            self.named.add(&outside, pack.is_promised());
+        }
+        self.commits += known.commits;
         self.remember(known.read, known.packed, known.members);
         true
     }
 
     fn pack(&mut self, number: usize) {
+        let asks = self.asks();
         let Self {
             history,
             objects,
@@ -247,12 +284,24 @@ impl<'a> Database<'a> {
                 history.masked(pack.path())
             )),
         };
+        let holds = |id: &ObjectId| pack.offset(id).is_some();
+        let links = Links {
+            holds: &holds,
+            id_length: objects.id_length(),
+            promised: pack.is_promised(),
+            lately: Lately::new(if asks { pack.bound() } else { 0 }),
+        };
         let search = Search::new(
             history.matcher,
             history.unpacking,
             history.progress,
             history.stop,
         );
+        // Without an index nobody knows what a pack holds.
+        let search = match pack.identity() {
+            Some(_) if asks => search.with_links(&links),
+            _ => search,
+        };
         let outside = |id: &ObjectId| objects.read(id).ok().flatten();
         let walked = walk(
             pack,
@@ -270,6 +319,7 @@ impl<'a> Database<'a> {
             ..SearchedPack::default()
         };
         let (mut seen, mut seen_before) = (Vec::new(), Tally::default());
+        let mut named = Vec::new();
         for results in walked {
             searched.read.merge(results.read);
             searched.packed.merge(results.packed);
@@ -278,6 +328,8 @@ impl<'a> Database<'a> {
             for (entry, one) in results.unread {
                 history.unread(&name(entry), &one, coverage);
             }
+            named.extend(results.outside);
+            searched.commits += results.commits;
             for (entry, damage) in results.damaged {
                 coverage.fail(name(entry), damage.to_string());
             }
@@ -295,6 +347,11 @@ impl<'a> Database<'a> {
                 self.keys.add(source, one.at, one.hit);
             }
         }
+        named.sort_unstable();
+        named.dedup();
+        self.named.add(&named, pack.is_promised());
+        searched.outside = asks.then_some(named);
+        self.commits += searched.commits;
         coverage.read.merge(searched.read);
         coverage.members.merge(searched.members);
         coverage.exclude_all(Excluded::Packed, searched.packed);
@@ -357,41 +414,30 @@ impl<'a> Database<'a> {
             .into_par_iter()
             .map_init(Buffers::default, |buffers, (id, directory)| {
                 let path = loose::path(&directories[directory], &id);
-                (id, search_loose(history, id, &path, buffers))
+                let opened = loose::open(&path);
+                (
+                    id,
+                    opened.map(|loose| searched(history, id, loose, buffers)),
+                )
             })
             .collect();
         let mut containers = BTreeSet::new();
         for (id, searched) in read {
-            let name = || Masked::vouched(format!("object {id}"));
-            let (found, seen_of, hits) = match searched {
-                Ok(searched) => searched,
-                Err(damage) => {
-                    self.coverage.fail(name(), damage.to_string());
-                    continue;
+            match searched {
+                Ok((found, seen_of, hits)) => {
+                    let key = |(key, at)| seen.push((key, id, at));
+                    self.searched(&found, &seen_of, hits, key);
+                    // Containers are few, and what they say of themselves is not remembered.
+                    if seen_of.members != Tally::default() || !seen_of.unread.is_empty() {
+                        containers.insert(id);
+                    }
+                    all.push(found);
                 }
-            };
-            for (at, hit) in hits {
-                seen.push((hit.fingerprint, id, at));
-                self.keys.add(Source::Object(id), at, hit.into());
+                Err(damage) => {
+                    let what = Masked::vouched(format!("object {id}"));
+                    self.coverage.fail(what, damage.to_string());
+                }
             }
-            match found.whole {
-                true => self.coverage.read.add(found.bytes),
-                false => self.coverage.fail(name(), Damage::Compressed.to_string()),
-            }
-            if found.packed {
-                self.coverage.exclude(Excluded::Packed, found.bytes);
-            }
-            self.coverage.members.merge(seen_of.members);
-            self.coverage
-                .exclude_all(Excluded::SeenBefore, seen_of.seen_before);
-            for one in &seen_of.unread {
-                history.unread(&name(), one, &mut self.coverage);
-            }
-            // Containers are few, and what they say of themselves is not remembered.
-            if seen_of.members != Tally::default() || !seen_of.unread.is_empty() {
-                containers.insert(id);
-            }
-            all.push(found);
         }
         all.sort_unstable_by_key(|found| found.id);
         if changed && self.history.go_on() {
@@ -406,25 +452,55 @@ impl<'a> Database<'a> {
         }
         all
     }
+
+    /// Notes what was found in an object that was read as a stream.
+    pub(super) fn searched(
+        &mut self,
+        found: &loose::Found,
+        seen: &Seen,
+        hits: Vec<(u64, Hit)>,
+        mut key: impl FnMut((Fingerprint, u64)),
+    ) {
+        for (at, hit) in hits {
+            key((hit.fingerprint, at));
+            self.keys.add(Source::Object(found.id), at, hit.into());
+        }
+        match found.whole {
+            true => self.coverage.read.add(found.bytes),
+            false => {
+                let what = Masked::vouched(format!("object {}", found.id));
+                self.coverage.fail(what, Damage::Compressed.to_string());
+            }
+        }
+        if found.packed {
+            self.coverage.exclude(Excluded::Packed, found.bytes);
+        }
+        self.coverage.members.merge(seen.members);
+        self.coverage
+            .exclude_all(Excluded::SeenBefore, seen.seen_before);
+        for one in &seen.unread {
+            let name = Masked::vouched(format!("object {}", found.id));
+            self.history.unread(&name, one, &mut self.coverage);
+        }
+    }
 }
 
-/// Searches a loose object, as a stream.
-fn search_loose(
+/// Searches an object, as a stream.
+pub(super) fn searched(
     history: &History<'_>,
     id: ObjectId,
-    path: &Path,
+    loose: Loose<'_>,
     buffers: &mut Buffers,
-) -> Result<(loose::Found, Seen, Vec<(u64, Hit)>), Damage> {
+) -> (loose::Found, Seen, Vec<(u64, Hit)>) {
     let mut hits = Vec::new();
-    let loose = loose::open(path)?;
     let go_on = || history.go_on();
     let examiner = history.examiner(&go_on);
     let seen = examiner.stream(b"", loose.body, buffers, &mut |one| {
+        history.progress.found(one.hit.fingerprint);
         hits.push((one.offset, one.hit));
     });
     let bytes = seen.bytes;
-    history.progress.objects.fetch_add(1, Ordering::Relaxed);
-    history.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+    history.progress.read(1, bytes);
     let found = loose::Found {
         id,
         kind: loose.kind,
@@ -432,5 +508,5 @@ fn search_loose(
         packed: seen.packed,
         whole: !history.go_on() || seen.result.is_ok() && bytes == loose.size,
     };
-    Ok((found, seen, hits))
+    (found, seen, hits)
 }

@@ -5,12 +5,12 @@ use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
 
-use super::Progress;
 use super::forest::Forest;
 use super::forge::{self, Entry, Step};
 use super::pack::Pack;
 use super::search::Search;
 use super::walk::walk;
+use crate::coverage::Progress;
 use crate::matcher::Matcher;
 use crate::rules::{Rules, Template};
 use crate::secret::Fingerprint;

@@ -1,6 +1,6 @@
 //! The keys that were found, each with all its objects, and the findings that are made of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::attribution::{NAMED, Story, Tracer};
 use super::objects::{Objects, Packed};
 use super::purge::Holders;
 use super::{History, tree};
-use crate::examine;
+use crate::examine::{self, Buffers};
 use crate::finding::{CommitInfo, Context, Counted, Finding, InHistory, Kept, Place, ShownPath};
 use crate::matcher::Hit;
 use crate::repo::{ObjectId, ObjectKind as Kind};
@@ -85,19 +85,37 @@ impl Keys {
         holders
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The objects that hold any of them; those without a name are left out.
+    pub(super) fn objects(&self) -> BTreeSet<ObjectId> {
+        let sources = self.0.values().flat_map(|key| key.seen.keys());
+        let named = sources.filter_map(|source| match source {
+            Source::Object(id) => Some(*id),
+            Source::Unnamed(_) => None,
+        });
+        named.collect()
+    }
+
+    /// Forgets keys where they stand in other objects than these.
+    pub(super) fn retain(&mut self, wanted: &BTreeSet<ObjectId>) {
+        self.0.retain(|_, key| {
+            key.seen
+                .retain(|source, _| matches!(source, Source::Object(id) if wanted.contains(id)));
+            !key.seen.is_empty()
+        });
+    }
+
     /// Traces all keys to where they came from.
     pub(super) fn trace(self, tracer: &Tracer<'_>) -> Vec<Told> {
         if self.0.is_empty() {
             return Vec::new();
         }
-        let loose: BTreeMap<ObjectId, Kind> = tracer.loose.iter().map(|o| (o.id, o.kind)).collect();
-        let kind = |id: &ObjectId| match tracer.objects.find(id) {
-            Some(at) => tracer.objects.kind(at),
-            None => loose.get(id).copied(),
-        };
         let holders = |key: &Key| {
             let named = key.seen.keys().filter_map(|source| match source {
-                Source::Object(id) => Some((*id, kind(id)?)),
+                Source::Object(id) => Some((*id, tracer.kind(id)?)),
                 Source::Unnamed(_) => None,
             });
             named.collect::<Vec<_>>()
@@ -220,6 +238,7 @@ impl Told {
                 named: names(&story.reached_from),
                 count: story.reached_from_count,
             },
+            rewrite: story.rewrite,
             kept: self.kept(),
         }));
         let mut found = None;
@@ -229,6 +248,18 @@ impl Told {
                 found = Some(history.finding(one, place.clone()));
             }
         });
+        if found.is_none()
+            && let Source::Object(id) = source
+            && let Ok(Some(loose)) = objects.stream(id)
+        {
+            // Too large to be rebuilt: once more through all of it, for the line.
+            let (mut buffers, go_on) = (Buffers::default(), || history.go_on());
+            examine::stream(matcher, loose.body, &mut buffers, &go_on, &mut |one| {
+                if one.hit.fingerprint == self.key && found.is_none() {
+                    found = Some(history.finding(one, place.clone()));
+                }
+            });
+        }
         match (found, &self.hit) {
             (Some(found), _) => Ok((found, true)),
             (None, Some(hit)) => Ok((history.finding(as_seen(hit, *at), place), false)),
@@ -237,10 +268,10 @@ impl Told {
     }
 
     /// What keeps it.
-    fn kept(&self) -> Vec<Kept> {
+    pub(super) fn kept(&self) -> Vec<Kept> {
         let mut kept = self.story.kept.clone();
         kept.extend(self.in_index.then_some(Kept::Index));
-        if kept.is_empty() {
+        if kept.is_empty() && !self.story.cut {
             kept.insert(Kept::Nothing);
         }
         kept.into_iter().collect()

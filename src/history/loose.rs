@@ -13,12 +13,12 @@ use crate::repo::{ObjectId, ObjectKind as Kind};
 /// `commit 18446744073709551615\0`
 const LONGEST_HEADER: usize = 32;
 
-/// A loose object that was opened: its kind, its size as it says, and its bytes to be read.
-pub(super) struct Loose {
+/// An object that was opened: its kind, its size as it says, and its bytes to be read.
+pub(super) struct Loose<'a> {
     pub(super) kind: Kind,
     pub(super) size: u64,
     /// At most `size` bytes, and one more if it says too little.
-    pub(super) body: Box<dyn Read>,
+    pub(super) body: Box<dyn Read + 'a>,
 }
 
 /// A loose object that was searched.
@@ -41,7 +41,7 @@ pub(super) fn path(directory: &Path, id: &ObjectId) -> PathBuf {
 }
 
 /// Opens the file of a loose object.
-pub(super) fn open(path: &Path) -> Result<Loose, Damage> {
+pub(super) fn open(path: &Path) -> Result<Loose<'static>, Damage> {
     let file = BufReader::with_capacity(32 << 10, File::open(path)?);
     let mut stream = BufReader::with_capacity(32 << 10, ZlibDecoder::new(file));
     let mut header = Vec::new();
@@ -67,31 +67,44 @@ pub(super) fn open(path: &Path) -> Result<Loose, Damage> {
     })
 }
 
+/// Opens a loose object; `None` if no directory has it.
+pub(super) fn find(
+    directories: &[PathBuf],
+    id: &ObjectId,
+) -> Result<Option<Loose<'static>>, Damage> {
+    for directory in directories {
+        match open(&path(directory, id)) {
+            Err(Damage::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened.map(Some),
+        }
+    }
+    Ok(None)
+}
+
 /// Reads a loose object of at most `most` bytes; `None` if no directory has it.
 pub(super) fn read(
     directories: &[PathBuf],
     id: &ObjectId,
     most: u64,
 ) -> Result<Option<(Kind, Vec<u8>)>, Damage> {
-    for directory in directories {
-        let loose = match open(&path(directory, id)) {
-            Ok(loose) => loose,
-            Err(Damage::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(damage) => return Err(damage),
-        };
-        if loose.size > most {
-            return Err(Damage::TooLarge(loose.size));
-        }
-        let mut bytes = Vec::new();
-        let mut body = loose.body;
-        body.read_to_end(&mut bytes)
-            .map_err(|_| Damage::Compressed)?;
-        if bytes.len() as u64 != loose.size {
-            return Err(Damage::Size);
-        }
-        return Ok(Some((loose.kind, bytes)));
+    let Some(Loose {
+        kind,
+        size,
+        mut body,
+    }) = find(directories, id)?
+    else {
+        return Ok(None);
+    };
+    if size > most {
+        return Err(Damage::TooLarge(size));
     }
-    Ok(None)
+    let mut bytes = Vec::new();
+    body.read_to_end(&mut bytes)
+        .map_err(|_| Damage::Compressed)?;
+    if bytes.len() as u64 != size {
+        return Err(Damage::Size);
+    }
+    Ok(Some((kind, bytes)))
 }
 
 /// What loose objects a directory holds.

@@ -1,13 +1,16 @@
 //! What is remembered of a version while its deltas are walked, and what is written down of it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::border::Borders;
 use super::damage::Damage;
+use super::links::Head;
 use crate::coverage::Tally;
 use crate::examine::{Buffers, UnreadMember};
 use crate::matcher::{AnchorId, Examined, Hit, Recent};
+use crate::secret::Fingerprint;
 
 /// How many anchors of one version are remembered. Versions of what has more are searched whole.
 const MOST_MARKS: usize = 20_000;
@@ -61,6 +64,13 @@ pub(super) struct Results {
     /// Objects, and bytes of them that were looked at: whole ones and inserted runs.
     pub(super) read: Tally,
     pub(super) unreported: Tally,
+    /// How many of them are commits.
+    pub(super) commits: u64,
+    /// What they name and the pack does not hold.
+    pub(super) outside: Vec<Head>,
+    /// How many of the occurrences were told of, and the keys in them.
+    told: usize,
+    known: BTreeSet<Fingerprint>,
     /// Archives that nobody here unpacks: searched as they are.
     pub(super) packed: Tally,
     /// Members of containers.
@@ -88,6 +98,16 @@ impl Results {
         self.many = false;
         self.crowded = false;
         self.recent = Recent::default();
+    }
+
+    /// Keys that this thread has not told of yet.
+    pub(super) fn told(&mut self, mut tell: impl FnMut(Fingerprint)) {
+        for one in &self.occurrences[self.told..] {
+            if self.known.insert(one.hit.fingerprint) {
+                tell(one.hit.fingerprint);
+            }
+        }
+        self.told = self.occurrences.len();
     }
 
     /// Remembers an anchor; of too many only those that led to a key.

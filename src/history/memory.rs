@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use super::attribution::Story;
 use super::keys::{Keys, Source, Told};
+use super::links::Head;
 use super::loose::Found;
 use super::objects::Objects;
 use super::pack::Pack;
@@ -20,7 +21,7 @@ use super::{History, Layout};
 use crate::cache::{Cache, Decoder, Encoder, Name};
 use crate::coverage::Tally;
 use crate::examine::Limits;
-use crate::finding::Kept;
+use crate::finding::{Kept, Rewrite};
 use crate::repo::{ObjectId, ObjectKind as Kind};
 use crate::rules::Rules;
 use crate::secret::Fingerprint;
@@ -58,6 +59,10 @@ pub(super) struct SearchedPack {
     pub(super) members: Tally,
     /// What its deltas are made against and it does not hold.
     pub(super) bases: Vec<ObjectId>,
+    /// What its objects name and it does not hold, in order; `None` where nobody asked.
+    pub(super) outside: Option<Vec<Head>>,
+    /// How many of its objects are commits.
+    pub(super) commits: u64,
     pub(super) seen: Seen,
 }
 
@@ -66,6 +71,8 @@ pub(super) struct Whole {
     pub(super) read: Tally,
     pub(super) packed: Tally,
     pub(super) members: Tally,
+    /// What a partial clone left out; `None` where nobody asked what objects name.
+    pub(super) left_out: Option<u64>,
     pub(super) told: Vec<Told>,
     /// Whether it is an earlier audit that says so.
     pub(super) remembered: bool,
@@ -100,6 +107,8 @@ impl Memory {
             packed: tally(&mut entry)?,
             members: tally(&mut entry)?,
             bases: entry.list(|entry| id(entry, objects.id_length()))?,
+            outside: asked(&mut entry, |entry| entry.list(head))?,
+            commits: entry.number()?,
             seen: seen(&mut entry, objects.id_length())?,
         };
         let whole = entry.is_empty() && known.bases.iter().all(|base| objects.holds(base));
@@ -117,6 +126,10 @@ impl Memory {
         entry.list(searched.bases.iter(), |entry, base| {
             entry.raw(base.as_bytes())
         });
+        put_asked(&mut entry, searched.outside.as_ref(), |entry, outside| {
+            entry.list(outside.iter(), |entry, head| entry.raw(&head.to_be_bytes()));
+        });
+        entry.number(searched.commits);
         put_seen(&mut entry, &searched.seen);
         self.put(self.name("pack", &[&identity]), entry);
     }
@@ -172,7 +185,11 @@ impl Memory {
         refs: &Refs,
         index: &[u8],
     ) -> Option<Name> {
-        let packs = objects.packs.iter().map(Pack::identity);
+        let packs = objects.packs.iter().map(|pack| {
+            let mut identity = pack.identity()?;
+            identity.push(pack.is_promised().into());
+            Some(identity)
+        });
         let packs = packs.collect::<Option<Vec<_>>>()?.concat();
         let raw = |ids: &mut dyn Iterator<Item = &ObjectId>| {
             ids.flat_map(ObjectId::as_bytes)
@@ -199,6 +216,7 @@ impl Memory {
             read: tally(&mut entry)?,
             packed: tally(&mut entry)?,
             members: tally(&mut entry)?,
+            left_out: asked(&mut entry, Decoder::number)?,
             told: entry.list(|entry| told(entry, layout.id_length))?,
             remembered: true,
         };
@@ -218,6 +236,7 @@ impl Memory {
         put_tally(&mut entry, whole.read);
         put_tally(&mut entry, whole.packed);
         put_tally(&mut entry, whole.members);
+        put_asked(&mut entry, whole.left_out, Encoder::number);
         let clean = |text: &[u8]| history.matcher.search_all(text).is_empty();
         let may_be_kept = |told: &Told| {
             let Story {
@@ -275,8 +294,30 @@ fn tally(entry: &mut Decoder<'_>) -> Option<Tally> {
     })
 }
 
+/// The answer to a question that may not have been asked.
+fn put_asked<T>(entry: &mut Encoder, answer: Option<T>, put: impl FnOnce(&mut Encoder, T)) {
+    entry.number(answer.is_some().into());
+    if let Some(answer) = answer {
+        put(entry, answer);
+    }
+}
+
+fn asked<'a, T>(
+    entry: &mut Decoder<'a>,
+    get: impl FnOnce(&mut Decoder<'a>) -> Option<T>,
+) -> Option<Option<T>> {
+    match entry.number()? {
+        0 => Some(None),
+        _ => get(entry).map(Some),
+    }
+}
+
 fn id(entry: &mut Decoder<'_>, length: usize) -> Option<ObjectId> {
     ObjectId::from_bytes(entry.raw(length)?)
+}
+
+fn head(entry: &mut Decoder<'_>) -> Option<Head> {
+    Some(Head::from_be_bytes(entry.raw(8)?.try_into().ok()?))
 }
 
 fn fingerprint(entry: &mut Decoder<'_>) -> Option<Fingerprint> {
@@ -315,6 +356,9 @@ fn put_told(entry: &mut Encoder, told: &Told) {
         story.commit_count,
         story.held_by_count,
         story.reached_from_count,
+        story.rewrite.commits,
+        story.rewrite.branches,
+        story.rewrite.tags,
     ] {
         entry.number(number);
     }
@@ -345,6 +389,11 @@ fn told(entry: &mut Decoder<'_>, length: usize) -> Option<Told> {
     let (at, objects, in_index) = (entry.number()?, entry.number()?, entry.number()? != 0);
     let (commit_count, held_by_count, reached_from_count) =
         (entry.number()?, entry.number()?, entry.number()?);
+    let rewrite = Rewrite {
+        commits: entry.number()?,
+        branches: entry.number()?,
+        tags: entry.number()?,
+    };
     let bits = entry.number()?;
     let kept = KEPT
         .iter()
@@ -368,6 +417,8 @@ fn told(entry: &mut Decoder<'_>, length: usize) -> Option<Told> {
         held_by_count,
         reached_from,
         reached_from_count,
+        rewrite,
+        cut: false,
         kept,
     };
     Some(Told::remembered(key, source, at, objects, in_index, story))

@@ -13,6 +13,7 @@ mod attribution;
 #[cfg(test)]
 mod bad;
 mod border;
+mod chosen;
 mod contains;
 mod damage;
 mod database;
@@ -26,6 +27,7 @@ mod graph;
 mod idx;
 mod inflate;
 mod keys;
+mod links;
 mod loose;
 mod map;
 mod marks;
@@ -34,6 +36,8 @@ mod objects;
 mod pack;
 mod places;
 mod purge;
+#[cfg(test)]
+mod ranged;
 #[cfg(test)]
 mod real;
 mod refs;
@@ -45,13 +49,14 @@ mod walk;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use self::chosen::{Chosen, Way};
 pub use self::memory::Memory;
 pub use self::purge::Purge;
-use crate::coverage::{Coverage, Excluded};
+use crate::coverage::{Coverage, Excluded, Progress};
 use crate::examine::{self, Buffers, Examiner, Seen, Unpacking, UnreadMember};
-use crate::finding::{Finding, Location, Place, ShownPath, Status, Way};
+use crate::finding::{self, Finding, Location, Place, ShownPath, Status};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, Repository};
 use crate::secret::Masked;
@@ -99,17 +104,6 @@ impl Layout {
     }
 }
 
-/// How far a run has come, for whoever shows it.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Packed objects that there are.
-    pub total: AtomicU64,
-    /// Objects searched.
-    pub objects: AtomicU64,
-    /// Bytes searched.
-    pub bytes: AtomicU64,
-}
-
 /// A search of one repository.
 pub struct History<'a> {
     /// What is looked for.
@@ -122,6 +116,11 @@ pub struct History<'a> {
     pub purge: bool,
     /// How containers are unpacked.
     pub unpacking: &'a Unpacking,
+    /// The commits that the search is limited to, if it is.
+    pub chosen: Option<&'a Chosen>,
+    /// Whether to look up everything that objects name: what is lost from an ordinary repository is
+    /// found only then. In a partial clone, it is done anyway.
+    pub require_complete: bool,
     /// How many threads walk a pack.
     pub threads: usize,
     /// How far it has come.
@@ -142,8 +141,11 @@ pub struct Outcome {
 }
 
 impl History<'_> {
-    /// Searches a repository, and its submodules' databases.
+    /// Searches a repository, and its submodules' databases; or what the chosen commits bring.
     pub fn search(&self, layout: &Layout) -> Outcome {
+        if let Some(chosen) = self.chosen {
+            return self.limited(layout, chosen);
+        }
         let mut outcome = Outcome::default();
         let mut todo = vec![layout.clone()];
         while let Some(layout) = todo.pop() {
@@ -168,6 +170,22 @@ impl History<'_> {
         outcome
     }
 
+    /// What the chosen commits bring. All else that a git directory keeps is left out, and counted.
+    fn limited(&self, layout: &Layout, chosen: &Chosen) -> Outcome {
+        let places = places::list(&layout.common_dir);
+        let mut outcome = database::search(self, layout);
+        let coverage = &mut outcome.coverage;
+        coverage.limited_to.push(chosen.told(self));
+        for (why, items) in [
+            (Excluded::GitFile, places.files.len()),
+            (Excluded::Submodule, places.nested.len()),
+        ] {
+            coverage.leave(why, items as u64);
+        }
+        coverage.interrupted |= self.stop.load(Ordering::Relaxed);
+        outcome
+    }
+
     fn masked(&self, path: &Path) -> Masked {
         self.matcher.redact(path.as_os_str().as_encoded_bytes())
     }
@@ -178,7 +196,7 @@ impl History<'_> {
 
     /// A member that could not be read, of what is called `name`.
     fn unread(&self, name: &Masked, one: &UnreadMember, coverage: &mut Coverage) {
-        let what = Masked::vouched(format!("{name}{}", Way(&one.members)));
+        let what = Masked::vouched(format!("{name}{}", finding::Way(&one.members)));
         coverage.fail_member(what, &one.why);
     }
 

@@ -1,13 +1,15 @@
 //! Everything under `objects/`: packs, loose objects, alternates.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
+
+use flate2::bufread::ZlibDecoder;
 
 use super::damage::Damage;
 use super::delta::Parsed;
 use super::inflate::Inflater;
-use super::loose;
+use super::loose::{self, Loose};
 use super::pack::{Form, Pack};
 use super::version::{Node, Version};
 use crate::repo::{ObjectId, ObjectKind as Kind};
@@ -15,8 +17,11 @@ use crate::repo::{ObjectId, ObjectKind as Kind};
 /// Alternates of alternates are followed this far, as git does.
 const DEEPEST: usize = 5;
 
-/// Objects beyond this (512 MiB) are not rebuilt.
-const LARGEST: u64 = 512 << 20;
+/// Objects beyond this (512 MiB) are not rebuilt; in tests, smaller ones are not.
+pub(super) const LARGEST: u64 = if cfg!(test) { 1 << 20 } else { 512 << 20 };
+
+/// From this size on (16 MiB), an object is not held whole where once through it is enough.
+const STREAMED_FROM: u64 = if cfg!(test) { 64 << 10 } else { 16 << 20 };
 
 /// An object database: all directories that hold objects of a repository.
 pub(super) struct Objects {
@@ -94,6 +99,12 @@ impl Objects {
         }
     }
 
+    /// Whether some pack came from a promisor: this is a partial clone, and what such a pack
+    /// names may be missing.
+    pub(super) fn is_partial(&self) -> bool {
+        self.packs.iter().any(Pack::is_promised)
+    }
+
     /// Where a pack holds an object.
     pub(super) fn find(&self, id: &ObjectId) -> Option<Packed> {
         self.packs.iter().enumerate().find_map(|(pack, packed)| {
@@ -129,6 +140,40 @@ impl Objects {
             };
         }
         None
+    }
+
+    /// Whether an object is here and of this kind.
+    pub(super) fn is(&self, id: &ObjectId, kind: Kind) -> bool {
+        match self.find(id) {
+            Some(at) => self.kind(at) == Some(kind),
+            None => {
+                matches!(loose::find(&self.directories, id), Ok(Some(loose)) if loose.kind == kind)
+            }
+        }
+    }
+
+    /// An object to be read once, however large; `None` if it isn't here.
+    pub(super) fn stream(&self, id: &ObjectId) -> Result<Option<Loose<'_>>, Damage> {
+        match self.find(id) {
+            Some(at) => self.stream_packed(at).map(Some),
+            None => loose::find(&self.directories, id),
+        }
+    }
+
+    /// A packed object to be read once. Only what is no delta can be very large.
+    pub(super) fn stream_packed(&self, at: Packed) -> Result<Loose<'_>, Damage> {
+        let (header, data) = self.packs[at.pack as usize].entry(at.start)?;
+        let (kind, size, body): (_, _, Box<dyn Read>) = match header.form {
+            Form::Whole(kind) if header.size > STREAMED_FROM => {
+                let stream = ZlibDecoder::new(data).take(header.size.saturating_add(1));
+                (kind, header.size, Box::new(stream))
+            }
+            _ => {
+                let (kind, bytes) = self.read_packed(at)?;
+                (kind, bytes.len() as u64, Box::new(Cursor::new(bytes)))
+            }
+        };
+        Ok(Loose { kind, size, body })
     }
 
     /// No chain is longer, unless it goes round in circles.

@@ -44,6 +44,7 @@ pub(super) struct Pack {
     table: OnceLock<Table>,
     /// An earlier run has compared the index with the pack.
     vouched: AtomicBool,
+    promised: bool,
 }
 
 /// All entries of a pack, made when somebody asks for one by its number.
@@ -84,6 +85,7 @@ impl Pack {
             index,
             table: OnceLock::new(),
             vouched: AtomicBool::new(false),
+            promised: path.with_extension("promisor").exists(),
             map,
         })
     }
@@ -187,6 +189,18 @@ impl Pack {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it came from a promisor: what it names may be left out of a partial clone.
+    pub(super) fn is_promised(&self) -> bool {
+        self.promised
+    }
+
+    /// Whether it holds an object whose id begins like this.
+    pub(super) fn holds_head(&self, head: u64) -> bool {
+        self.index
+            .as_ref()
+            .is_ok_and(|index| index.find(&head.to_be_bytes()).is_some())
     }
 
     /// What names the pack's content, and what its index says of it: both checksums, as they stand

@@ -11,7 +11,8 @@ use super::forest::Forest;
 use super::objects::Objects;
 use super::search::Search;
 use super::walk::walk;
-use super::{History, Layout, Outcome, Progress, loose};
+use super::{History, Layout, Outcome, loose};
+use crate::coverage::Progress;
 use crate::examine::Unpacking;
 use crate::finding::{InHistory, Kept, Place};
 use crate::matcher::Matcher;
@@ -155,10 +156,10 @@ pub(super) fn layout(git_dir: PathBuf, id_length: usize) -> Layout {
     }
 }
 
-type Places = BTreeSet<(ObjectId, u64, Fingerprint)>;
+pub(super) type Places = BTreeSet<(ObjectId, u64, Fingerprint)>;
 
 /// What git lists, searched object by object.
-fn listed(directory: &Path, matcher: &Matcher) -> Places {
+pub(super) fn listed(directory: &Path, matcher: &Matcher) -> Places {
     let out = git(
         directory,
         &["cat-file", "--batch", "--batch-all-objects"],
@@ -203,7 +204,7 @@ fn searched(layout: &Layout, matcher: &Matcher) -> Places {
     places
 }
 
-fn run(layout: &Layout, matcher: &Matcher) -> Outcome {
+pub(super) fn run(layout: &Layout, matcher: &Matcher) -> Outcome {
     let (progress, stop) = (Progress::default(), AtomicBool::new(false));
     let suppress = Suppressor::default();
     let unpacking = Unpacking::default();
@@ -213,6 +214,8 @@ fn run(layout: &Layout, matcher: &Matcher) -> Outcome {
         suppress: &suppress,
         memory: None,
         purge: false,
+        chosen: None,
+        require_complete: false,
         threads: 2,
         progress: &progress,
         stop: &stop,

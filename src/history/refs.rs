@@ -20,6 +20,8 @@ pub(super) struct Refs {
     pub(super) head: Option<ObjectId>,
     /// What refs stood for earlier.
     pub(super) logged: Vec<ObjectId>,
+    /// Private directories of linked worktrees.
+    pub(super) worktrees: Vec<PathBuf>,
     /// What could not be read.
     pub(super) failed: Vec<(PathBuf, String)>,
     /// What git said of a store that only git can read: names and messages, to be searched.
@@ -34,6 +36,7 @@ enum Target {
 /// Reads all names below `common`, and what belongs to the worktree of `git_dir` alone.
 pub(super) fn read(git_dir: &Path, common: &Path) -> Refs {
     let mut refs = Refs::default();
+    refs.list_worktrees(&common.join("worktrees"));
     if common.join("reftable").is_dir() {
         refs.ask_git(git_dir);
         return refs;
@@ -57,13 +60,11 @@ pub(super) fn read(git_dir: &Path, common: &Path) -> Refs {
             None => {}
         }
     }
-    if let Ok(worktrees) = std::fs::read_dir(common.join("worktrees")) {
-        for worktree in worktrees.flatten() {
-            if let Some(Target::Object(id)) = refs.target(&worktree.path().join("HEAD")) {
-                refs.logged.push(id);
-            }
-            refs.logs(&worktree.path().join("logs"));
+    for worktree in refs.worktrees.clone() {
+        if let Some(Target::Object(id)) = refs.target(&worktree.join("HEAD")) {
+            refs.logged.push(id);
         }
+        refs.logs(&worktree.join("logs"));
     }
     refs
 }
@@ -85,6 +86,20 @@ impl Refs {
         if error.kind() != io::ErrorKind::NotFound {
             self.failed.push((path.to_owned(), error.to_string()));
         }
+    }
+
+    fn list_worktrees(&mut self, directory: &Path) {
+        let entries = match std::fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) => return self.fail(directory, &error),
+        };
+        for entry in entries {
+            match entry {
+                Ok(entry) => self.worktrees.push(entry.path()),
+                Err(error) => self.fail(directory, &error),
+            }
+        }
+        self.worktrees.sort();
     }
 
     fn packed(&mut self, path: &Path, targets: &mut BTreeMap<Vec<u8>, Target>) {

@@ -5,14 +5,14 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Progress;
 use super::border::Borders;
 use super::damage::Damage;
 use super::delta::Segment;
+use super::links::Links;
 use super::marks::{Mark, Marks, Results, mark};
 use super::version::Version;
 use super::walk::Visit;
-use crate::coverage::{Limit, Tally, Unread};
+use crate::coverage::{Limit, Progress, Tally, Unread};
 use crate::examine::{Examiner, HEAD, Seen, Unpacking, UnreadMember, is_packed};
 use crate::matcher::{AnchorId, Hit, Matcher, REACH, Text};
 use crate::repo::ObjectKind as Kind;
@@ -37,6 +37,7 @@ pub(super) struct Search<'a> {
     progress: &'a Progress,
     stop: &'a AtomicBool,
     unpacking: &'a Unpacking,
+    links: Option<&'a Links<'a>>,
 }
 
 impl<'a> Search<'a> {
@@ -51,6 +52,7 @@ impl<'a> Search<'a> {
             progress,
             stop,
             unpacking,
+            links: None,
             borders: Borders::new(matcher.anchors()),
         }
     }
@@ -120,6 +122,12 @@ impl<'a> Search<'a> {
             unpacking: self.unpacking,
             go_on,
         }
+    }
+
+    /// Has it write down, too, what is named and not held.
+    pub(super) fn with_links(mut self, links: &'a Links<'a>) -> Self {
+        self.links = Some(links);
+        self
     }
 
     /// All anchors in `bytes`, in order.
@@ -363,8 +371,8 @@ impl Visit for Search<'_> {
 
     fn report(&self, results: &mut Results) {
         let Tally { items, bytes } = std::mem::take(&mut results.unreported);
-        self.progress.objects.fetch_add(items, Ordering::Relaxed);
-        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.progress.read(items, bytes);
+        results.told(|key| self.progress.found(key));
         results.read.items += items;
         results.read.bytes += bytes;
     }
@@ -374,7 +382,11 @@ impl Visit for Search<'_> {
         if kind == Kind::Blob && may_be_packed(&bytes[..bytes.len().min(GLANCE as usize)]) {
             self.unpack(results, entry, bytes);
         }
+        if let Some(links) = self.links {
+            links.whole(kind, bytes, &mut results.outside);
+        }
         self.search_whole(bytes, results);
+        results.commits += u64::from(kind == Kind::Commit);
         results.end(&self.borders, Some(entry))
     }
 
@@ -407,6 +419,13 @@ impl Visit for Search<'_> {
                 self.unpack_version(results, entry, version);
             }
         }
+        if let Some(links) = self.links {
+            let Results {
+                fetched, outside, ..
+            } = results;
+            links.delta(kind, version, fetched, outside);
+        }
+        results.commits += u64::from(kind == Kind::Commit);
         match &version.base.marks {
             Marks::All(carried) => {
                 results.begin(version.delta.inserted.len());

@@ -5,6 +5,8 @@ use crate::repo::ObjectId;
 /// An entry of a tree.
 pub(super) struct TreeEntry<'a> {
     pub(super) is_tree: bool,
+    /// A submodule's commit, which is not in this database.
+    pub(super) is_link: bool,
     pub(super) name: &'a [u8],
     pub(super) id: &'a [u8],
     /// Where the id begins in the tree.
@@ -23,6 +25,7 @@ pub(super) fn entries(tree: &[u8], id_len: usize) -> impl Iterator<Item = TreeEn
         at = id_at + id_len;
         Some(TreeEntry {
             is_tree: &rest[..space] == b"40000" || &rest[..space] == b"040000",
+            is_link: &rest[..space] == b"160000",
             name: &rest[space + 1..end],
             id,
             id_at,

@@ -72,4 +72,10 @@ pub enum RepoError {
         /// The name.
         name: String,
     },
+    /// A revision, range or branch that stands for no commit.
+    #[error("`{name}` stands for no commit that is in this repository")]
+    NoCommit {
+        /// Its name.
+        name: String,
+    },
 }

@@ -15,6 +15,7 @@ mod id;
 mod index;
 mod objects;
 mod push;
+mod range;
 mod raw;
 mod staged;
 mod tracked;
@@ -30,6 +31,7 @@ use self::git::Git;
 pub use self::id::{ObjectFormat, ObjectId};
 pub use self::objects::{ObjectKind, ObjectReader, Objects, STREAMED_FROM};
 pub use self::push::{Known, NewObject};
+pub use self::range::Range;
 pub use self::staged::{Staged, StagedBlob, StagedHow};
 pub use self::tracked::Tracked;
 

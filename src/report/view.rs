@@ -10,8 +10,8 @@ use super::wire::{self, Uri};
 use super::{Entry, Run};
 use crate::coverage::{Coverage, Failure, Tally};
 use crate::finding::{
-    Confidence, Context, Counted, Finding, InHistory, Location, Member, Place, Severity, ShownPath,
-    Status, Suppression,
+    Confidence, Context, Counted, Finding, InHistory, Location, Member, Place, Rewrite, Severity,
+    ShownPath, Status, Suppression,
 };
 use crate::secret::{Fingerprint, Masked};
 
@@ -125,11 +125,14 @@ impl<'a> MemberView<'a> {
 struct HistoryView<'a> {
     first: Option<CommitView<'a>>,
     commits: u64,
+    /// The first of them.
+    commits_named: &'a [String],
     objects: u64,
     paths: Vec<&'a Masked>,
     kept_by: Vec<&'static str>,
     held_by: &'a Counted<Masked>,
     reached_from: &'a Counted<Masked>,
+    rewrite: Rewrite,
 }
 
 #[derive(Serialize)]
@@ -151,11 +154,13 @@ impl<'a> HistoryView<'a> {
                 summary: &first.summary,
             }),
             commits: object.commits.count,
+            commits_named: &object.commits.named,
             objects: object.objects,
             paths: object.paths.iter().map(ShownPath::shown).collect(),
             kept_by: object.kept.iter().map(|kept| kept.as_str()).collect(),
             held_by: &object.held_by,
             reached_from: &object.reached_from,
+            rewrite: object.rewrite,
         }
     }
 }
@@ -341,6 +346,8 @@ pub(super) struct CoverageView<'a> {
     remembered: Option<TallyView>,
     members: TallyView,
     unread: &'a BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "<[Masked]>::is_empty")]
+    limited_to: &'a [Masked],
     excluded: BTreeMap<&'static str, TallyView>,
     absent: &'a BTreeMap<&'static str, u64>,
     failed: u64,
@@ -391,6 +398,7 @@ impl<'a> CoverageView<'a> {
             remembered: (coverage.remembered.items > 0).then(|| coverage.remembered.into()),
             members: coverage.members.into(),
             unread: &coverage.unread,
+            limited_to: &coverage.limited_to,
             excluded: coverage.excluded.iter().map(excluded).collect(),
             absent: &coverage.absent,
             failed: coverage.failed,

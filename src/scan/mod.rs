@@ -9,13 +9,13 @@ mod places;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
 use crate::config::Globs;
-use crate::coverage::{Coverage, Excluded, Failure, Unread};
+use crate::coverage::{Coverage, Excluded, Failure, Progress, Unread};
 use crate::examine::{Buffers, Examiner, Found, Seen, Unpacking, UnreadMember};
 use crate::finding::{Finding, Location, Place, ShownPath, Status, Way};
 use crate::matcher::Matcher;
@@ -54,6 +54,28 @@ pub struct Outcome {
     pub coverage: Coverage,
 }
 
+impl Outcome {
+    /// Adds what another search found and read.
+    pub fn add(&mut self, findings: Vec<Finding>, coverage: Coverage) {
+        self.findings.extend(findings);
+        self.coverage.merge(coverage);
+        self.sort();
+    }
+
+    /// By severity, key and place; what was found twice is told once, since roots may overlap.
+    fn sort(&mut self) {
+        self.findings.sort_by(|a, b| {
+            (b.rule.severity, a.fingerprint, &a.location).cmp(&(
+                a.rule.severity,
+                b.fingerprint,
+                &b.location,
+            ))
+        });
+        self.findings
+            .dedup_by(|a, b| a.fingerprint == b.fingerprint && a.location == b.location);
+    }
+}
+
 /// One run: add sources, then take the outcome.
 pub struct Scan<'a> {
     matcher: &'a Matcher,
@@ -61,7 +83,7 @@ pub struct Scan<'a> {
     observer: &'a dyn Observer,
     /// Set from outside (Ctrl-C): the run ends soon, and says that it did.
     stop: &'a AtomicBool,
-    /// Files and bytes read so far, for whoever shows progress.
+    /// How far it has come, for whoever shows it.
     pub progress: Progress,
     findings: Mutex<Vec<Finding>>,
     /// Whether the observer waits, since a finding's status is not certain yet.
@@ -73,15 +95,8 @@ pub struct Scan<'a> {
     coverage: Mutex<Coverage>,
     buffers: Mutex<Vec<Buffers>>,
     layouts: layouts::Layouts,
-}
-
-/// How far a run has come.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Items read to the end.
-    pub items: AtomicU64,
-    /// Bytes read.
-    pub bytes: AtomicU64,
+    /// Git directories that are searched by other means.
+    elsewhere: Vec<PathBuf>,
 }
 
 /// The SHA-256 of what was read.
@@ -124,7 +139,18 @@ impl<'a> Scan<'a> {
             coverage: Mutex::default(),
             buffers: Mutex::default(),
             layouts: layouts::Layouts::default(),
+            elsewhere: Vec::new(),
         }
+    }
+
+    /// Leaves out git directories, which the search of their history reads: nothing is to be told
+    /// or counted twice.
+    pub fn without(mut self, git_dirs: Vec<PathBuf>) -> Self {
+        self.elsewhere = git_dirs
+            .into_iter()
+            .map(|path| path.canonicalize().unwrap_or(path))
+            .collect();
+        self
     }
 
     /// Searches a stream to its end.
@@ -145,20 +171,13 @@ impl<'a> Scan<'a> {
         coverage.read.bytes += self.progress.bytes.load(Ordering::Relaxed);
         coverage.interrupted |=
             self.stop.load(Ordering::Relaxed) && !self.follows.load(Ordering::Relaxed);
-        let mut findings = self
+        let findings = self
             .findings
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        findings.sort_by(|a, b| {
-            (b.rule.severity, a.fingerprint, &a.location).cmp(&(
-                a.rule.severity,
-                b.fingerprint,
-                &b.location,
-            ))
-        });
-        // Roots may overlap.
-        findings.dedup_by(|a, b| a.fingerprint == b.fingerprint && a.location == b.location);
-        Outcome { findings, coverage }
+        let mut outcome = Outcome { findings, coverage };
+        outcome.sort();
+        outcome
     }
 
     fn examiner<'e>(&'e self, go_on: &'e (dyn Fn() -> bool + Sync)) -> Examiner<'e> {
@@ -286,6 +305,7 @@ impl<'a> Scan<'a> {
         // Nobody who looks at a file sees what stands in its members.
         let heeded = members.is_empty() && !self.heeds_no_markers.load(Ordering::Relaxed);
         let line_here = heeded.then_some(&raw_line[..]);
+        self.progress.found(hit.fingerprint);
         let suppressed = self
             .settings
             .suppress

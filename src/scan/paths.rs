@@ -41,6 +41,9 @@ impl Scan<'_> {
             return self.excluded(Excluded::Glob, 1);
         }
         if about.is_dir() {
+            if self.is_elsewhere(path) {
+                return;
+            }
             return tree::walk(path, self.settings.no_ignore, self);
         }
         match tree::open_named(path) {
@@ -89,9 +92,7 @@ impl Visitor for Scan<'_> {
     }
 
     fn excluded(&self, why: Excluded, items: u64) {
-        if items > 0 {
-            lock(&self.coverage).excluded.entry(why).or_default().items += items;
-        }
+        lock(&self.coverage).leave(why, items);
     }
 
     fn failed(&self, path: &Path, error: &io::Error) {
@@ -100,6 +101,13 @@ impl Visitor for Scan<'_> {
 
     fn excludes(&self, path: &Path, _is_directory: bool) -> bool {
         self.settings.exclude.matches(path)
+    }
+
+    fn is_elsewhere(&self, directory: &Path) -> bool {
+        !self.elsewhere.is_empty()
+            && directory
+                .canonicalize()
+                .is_ok_and(|full| self.elsewhere.contains(&full))
     }
 
     fn repository(&self, top: &Path) -> Option<Repository> {

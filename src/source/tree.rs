@@ -30,6 +30,8 @@ pub trait Visitor: Sync {
     fn failed(&self, path: &Path, error: &io::Error);
     /// Whether the user's globs exclude this path.
     fn excludes(&self, path: &Path, is_directory: bool) -> bool;
+    /// Whether this git directory is searched by other means.
+    fn is_elsewhere(&self, directory: &Path) -> bool;
     /// What the repository whose top this is says of its tree; none if it can't be opened (which
     /// the visitor has then accounted for), and then nothing is ignored.
     fn repository(&self, top: &Path) -> Option<Repository>;
@@ -141,6 +143,9 @@ impl<'v> Walk<'v> {
             let child = path.join(&name);
             if is_git && name == "objects" {
                 self.visitor.excluded(Excluded::GitObjects, 1);
+                continue;
+            }
+            if name == ".git" && self.visitor.is_elsewhere(&child) {
                 continue;
             }
             let Some(mode) = self.mode_of(&child, true, ignores.as_deref(), mode) else {
@@ -354,6 +359,9 @@ mod tests {
         }
         fn excludes(&self, path: &Path, _: bool) -> bool {
             path.ends_with("globbed")
+        }
+        fn is_elsewhere(&self, _: &Path) -> bool {
+            false
         }
         fn repository(&self, top: &Path) -> Option<Repository> {
             Some(Repository {

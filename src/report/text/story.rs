@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 
 use super::style::Paint;
-use crate::finding::{Counted, Finding, InHistory, Place};
+use crate::finding::{Counted, Finding, InHistory, Place, Rewrite};
 use crate::report::count;
 
 /// The story of the first of these findings that has one: it is told of the key, not of the place.
@@ -48,16 +48,32 @@ fn tell(out: &mut dyn Write, paint: Paint, object: &InHistory) -> io::Result<()>
         ),
     )?;
     let kept: Vec<&str> = object.kept.iter().map(|kept| kept.as_str()).collect();
-    row("kept by", kept.join(", "))?;
+    if !kept.is_empty() {
+        row("kept by", kept.join(", "))?;
+    }
     if object.held_by.count > 0 {
         row("still in", names(&object.held_by))?;
     }
     if object.reached_from.count > 0 {
-        let refs = count(object.reached_from.count, "ref", "refs");
+        let Rewrite {
+            commits,
+            branches,
+            tags,
+        } = object.rewrite;
+        let others = object.reached_from.count.saturating_sub(branches + tags);
+        let parts = [
+            (commits, "commit", "commits"),
+            (branches, "branch", "branches"),
+            (tags, "tag", "tags"),
+            (others, "other name", "other names"),
+        ];
+        let parts = parts.iter().filter(|(n, ..)| *n > 0);
+        let parts: Vec<_> = parts.map(|(n, one, many)| count(*n, one, many)).collect();
         row(
             "rewrite",
             format!(
-                "would change {refs}: {}; rotate first, copies are not called back",
+                "would change {} ({}); rotate first, copies are not called back",
+                parts.join(", "),
                 names(&object.reached_from)
             ),
         )?;

@@ -112,6 +112,9 @@ pub(super) fn coverage(out: &mut dyn Write, paint: Paint, run: &Run<'_>) -> io::
         let bytes = human_bytes(coverage.members.bytes);
         writeln!(out, "Unpacked {members}, {bytes}.")?;
     }
+    for what in &coverage.limited_to {
+        writeln!(out, "Limited to {}.", paint.place(what))?;
+    }
     if !coverage.excluded.is_empty() {
         writeln!(out, "Left out on purpose:")?;
     }
@@ -179,7 +182,13 @@ pub(super) fn verdict(
     }
     if totals.keys.is_empty() {
         return match coverage.is_complete() {
-            true => writeln!(out, "{}", paint.good("✓ No keys found.")),
+            true if coverage.limited_to.is_empty() => {
+                writeln!(out, "{}", paint.good("✓ No keys found."))
+            }
+            true => {
+                let text = "✓ No keys found in what the search was limited to.";
+                writeln!(out, "{}", paint.good(text))
+            }
             false => {
                 let text = "! No keys found in what was read, but not everything was read.";
                 writeln!(out, "{}", paint.warn(text))
