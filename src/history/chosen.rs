@@ -14,12 +14,13 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 
 use super::attribution::Tracer;
-use super::database::{Database, File, searched};
+use super::database::{Database, File};
 use super::keys::Keys;
 use super::memory::Whole;
 use super::objects::Objects;
 use super::pack::Pack;
 use super::refs::Refs;
+use super::single::searched;
 use super::tree::{self, TreeEntry};
 use super::{History, links, loose};
 use crate::coverage::{Excluded, Tally};

@@ -7,22 +7,20 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 
 use super::attribution::Tracer;
-use super::damage::Damage;
 use super::forest::Forest;
 use super::keys::{Keys, Source, Stale, Told};
 use super::links::{self, Lately, Links, Named};
-use super::loose::Loose;
 use super::memory::{Memory, SearchedPack, Whole, by_key, recall};
 use super::objects::{Objects, Packed};
 use super::pack::Pack;
 use super::purge::{Holders, Purge};
 use super::search::Search;
+use super::single::searched;
 use super::walk::walk;
 use super::{History, Layout, Outcome, loose, memory, refs};
 use crate::coverage::{Coverage, Excluded, Tally};
-use crate::examine::{Buffers, Seen};
+use crate::examine::Buffers;
 use crate::finding::Place;
-use crate::matcher::Hit;
 use crate::repo::ObjectId;
 use crate::secret::{Fingerprint, Masked};
 
@@ -452,61 +450,4 @@ impl<'a> Database<'a> {
         }
         all
     }
-
-    /// Notes what was found in an object that was read as a stream.
-    pub(super) fn searched(
-        &mut self,
-        found: &loose::Found,
-        seen: &Seen,
-        hits: Vec<(u64, Hit)>,
-        mut key: impl FnMut((Fingerprint, u64)),
-    ) {
-        for (at, hit) in hits {
-            key((hit.fingerprint, at));
-            self.keys.add(Source::Object(found.id), at, hit.into());
-        }
-        match found.whole {
-            true => self.coverage.read.add(found.bytes),
-            false => {
-                let what = Masked::vouched(format!("object {}", found.id));
-                self.coverage.fail(what, Damage::Compressed.to_string());
-            }
-        }
-        if found.packed {
-            self.coverage.exclude(Excluded::Packed, found.bytes);
-        }
-        self.coverage.members.merge(seen.members);
-        self.coverage
-            .exclude_all(Excluded::SeenBefore, seen.seen_before);
-        for one in &seen.unread {
-            let name = Masked::vouched(format!("object {}", found.id));
-            self.history.unread(&name, one, &mut self.coverage);
-        }
-    }
-}
-
-/// Searches an object, as a stream.
-pub(super) fn searched(
-    history: &History<'_>,
-    id: ObjectId,
-    loose: Loose<'_>,
-    buffers: &mut Buffers,
-) -> (loose::Found, Seen, Vec<(u64, Hit)>) {
-    let mut hits = Vec::new();
-    let go_on = || history.go_on();
-    let examiner = history.examiner(&go_on);
-    let seen = examiner.stream(b"", loose.body, buffers, &mut |one| {
-        history.progress.found(one.hit.fingerprint);
-        hits.push((one.offset, one.hit));
-    });
-    let bytes = seen.bytes;
-    history.progress.read(1, bytes);
-    let found = loose::Found {
-        id,
-        kind: loose.kind,
-        bytes,
-        packed: seen.packed,
-        whole: !history.go_on() || seen.result.is_ok() && bytes == loose.size,
-    };
-    (found, seen, hits)
 }

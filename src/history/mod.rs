@@ -43,6 +43,7 @@ mod real;
 mod refs;
 mod search;
 mod sets;
+mod single;
 mod tree;
 mod version;
 mod walk;

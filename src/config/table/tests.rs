@@ -180,7 +180,10 @@ fn a_file_can_set_nothing_but_a_scan() {
             "choose admin keys",
         ),
         ("profiles.a.admin-key.env = 'X'", "choose admin keys"),
-        ("[stores.a]\nkind = 'file'", "choose where a new key is written"),
+        (
+            "[stores.a]\nkind = 'file'",
+            "choose where a new key is written",
+        ),
         (
             "[[consumers.a.stages]]\nkind = 'program'",
             "choose what is restarted",
