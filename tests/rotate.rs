@@ -475,7 +475,10 @@ fn a_key_without_consumers_is_revoked() {
         "{err}"
     );
     let of_a_person = house.sandbox.with(|world| {
-        let person = |id: &&String| matches!(world.key(id).unwrap().owner, Owner::User(_));
+        let person = |id: &&String| {
+            let key = world.key(id).unwrap();
+            matches!(key.owner, Owner::User(_)) && key.project.is_some()
+        };
         before.iter().find(person).unwrap().clone()
     });
     let (code, out, err) = house.run(&["revoke", &of_a_person]);
@@ -513,6 +516,7 @@ fn what_would_fail_later_is_said_before_anything_is_made() {
         &[&apply[..], &["--consumer", "wbe"]].concat(),
         "no consumer wbe",
     );
+    refused(&["revoke", &house.key, "--no-config"], "Project settings → API keys");
     // Nobody is there to be asked.
     refused(&["rotate", "start", &house.key, "--apply"], "--yes");
     let of_a_person = house.sandbox.with(|world| {
@@ -527,6 +531,11 @@ fn what_would_fail_later_is_said_before_anything_is_made() {
     refused(&of_person, "is a person's");
     refused(&of_person, "--handed");
     refused(&of_person, "--to-service-account");
+    let admin = house.sandbox.with(|world| {
+        let admin = |id: &&String| world.key(id).unwrap().project.is_none();
+        before.iter().find(admin).unwrap().clone()
+    });
+    refused(&["revoke", &admin, "--apply", "--yes"], "is an admin key");
     for (policy, why) in [
         ("qiet = '1s'", "did you mean `quiet`?"),
         ("name = '{yy}-{team}'", "{team}"),

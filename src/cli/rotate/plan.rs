@@ -227,6 +227,12 @@ fn row_of<'a>(inventory: &'a Inventory, id: &str) -> Option<(&'a Project, &'a Ap
 }
 
 fn not_found(inventory: &Inventory, key: &str) -> String {
+    let is_admin = |listed: Listed<'_>| matches!(listed, Listed::Admin(admin) if admin.id == key);
+    if inventory.rows().any(is_admin) {
+        return format!(
+            "key {key} is an admin key, and those are never deleted here: make another by hand (Organization settings → Admin keys; its scopes can't be read by the API), put it where this one is used, then delete this one there"
+        );
+    }
     match &inventory.listing {
         crate::verdict::Listing::Incomplete(why) => format!(
             "no key {key} in what could be listed, and the listing is not whole: {}",

@@ -54,6 +54,9 @@ pub(in crate::cli) struct Setup {
     matcher: Matcher,
 }
 
+/// What is left to do without an admin key.
+const BY_HAND: &str = "set OPENAI_ADMIN_KEY or name a profile in your config.toml; without an admin key, do it by hand: have the key's owner (or an owner of its project) make another under Project settings → API keys, put it where the old one is used, see that the old one's \"last used\" stands still, and delete it there";
+
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -118,7 +121,11 @@ impl SetupFlags {
             self.is_durable(&outer.policy)?;
         }
         let profiles: Vec<String> = self.profile.iter().cloned().collect();
-        let verifying = AskFlags::listing(&profiles, false).prepare(loaded)?;
+        let verifying = AskFlags::listing(&profiles, false).prepare(loaded);
+        let verifying = match self.profile {
+            None => verifying.hint(BY_HAND)?,
+            Some(_) => verifying?,
+        };
         let mut organisations = verifying.reachable(context, stop)?;
         let organisation = match (organisations.pop(), organisations.len()) {
             (Some(one), 0) => one,
