@@ -93,7 +93,7 @@ pub struct Leak {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// The rotation's id.
+    /// The rotation's id; of a containment the project's.
     pub rotation: String,
     /// The step's name: a state of the machine, `lock`, `plan` and so on.
     pub step: String,

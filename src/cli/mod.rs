@@ -71,6 +71,7 @@ enum Command {
     #[command(subcommand)]
     Rotate(rotate::Rotate),
     Revoke(rotate::Revoke),
+    Contain(rotate::Contain),
     Drill(drill::Drill),
     Allow(allow::Allow),
     Audit(audit::Audit),
@@ -96,6 +97,7 @@ impl Command {
             Self::Rotate(command) => command.run(context),
             Self::Drill(command) => command.run(context),
             Self::Revoke(command) => command.run(context),
+            Self::Contain(command) => command.run(context),
             Self::Allow(command) => command.run(context),
             Self::Audit(command) => command.run(context),
             Self::Baseline(command) => command.run(context),

@@ -41,10 +41,12 @@ impl<'a> Standing<'a> {
     /// # Errors
     /// Key B's value was lost, and what there was of it could not be removed.
     pub fn of(mut run: Box<Run<'a>>) -> Result<Self, Stopped<'a>> {
-        if run.memory.key_b().is_some() && run.needs_value() && run.value().is_none() {
-            if let Err(halt) = run.start_over() {
-                return Err(Stopped { run, halt });
-            }
+        if run.memory.key_b().is_some()
+            && run.needs_value()
+            && run.value().is_none()
+            && let Err(halt) = run.start_over()
+        {
+            return Err(Stopped { run, halt });
         }
         Ok(Self::place(run))
     }

@@ -198,7 +198,11 @@ impl Journal {
         }
     }
 
-    fn running(&self, key: &str) -> Result<Option<String>, JournalError> {
+    /// The rotation of a key that has not ended, by the ids.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn running(&self, key: &str) -> Result<Option<String>, JournalError> {
         let found = self
             .connection
             .query_row(

@@ -19,7 +19,7 @@ pub enum NameError {
     Brace(String),
     /// A word that nothing stands for.
     #[error(
-        "the name template wants {{{word}}}, which nobody has set; known are {known}. Set it under [rotation.name] in your config.toml"
+        "the name template wants {{{word}}}, which nobody has set; known are {known}. Say what it stands for under [policy.words] in your config.toml, or change `name` in [policy]"
     )]
     Unknown {
         /// The word.

@@ -123,8 +123,9 @@ impl Run<'_> {
         }
         let (used, row) = self.ask("ask what key A did", |run| {
             let (project, id) = (&run.plan.project, &run.plan.key.id);
-            // Usage comes by the minute: one that had begun would tell of what was before.
-            let whole = since.saturating_add(59).div_euclid(60) * 60;
+            // Usage comes by the minute: one that had begun would tell of what was before, and so
+            // would one that begins with the very second.
+            let whole = since.saturating_add(60).div_euclid(60) * 60;
             let used = match whole < end {
                 true => run.world.organisation.used(project, id, whole)?,
                 false => Use::default(),

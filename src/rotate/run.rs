@@ -111,12 +111,25 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Whether it stands still because a consumer did not become healthy while key A lives: then
-    /// everybody is better off with key A than with half of a rollout.
-    pub fn is_failed_rollout(&self, halt: &Halt) -> bool {
+    /// Whether it stands still where everybody is better off with key A than with half of a
+    /// rotation: a consumer did not become healthy while key A lives, or somebody else holds the
+    /// lock and nothing was done yet.
+    pub fn is_better_undone(&self, halt: &Halt) -> bool {
+        let at_the_door = self.memory.attempts.is_empty() && self.memory.locks.is_empty();
+        let hopeless = match self.memory.refused {
+            Some(Act::RollOut { .. }) => true,
+            Some(Act::Lock { .. }) => at_the_door,
+            _ => false,
+        };
         matches!(halt, Halt::Refused { .. })
-            && matches!(self.memory.refused, Some(Act::RollOut { .. }))
+            && hopeless
             && !self.memory.revoked
+            && self.memory.aborting.is_none()
+    }
+
+    /// Whether it stands still because key A is still used, which can be overruled.
+    pub fn is_still_used(&self, halt: &Halt) -> bool {
+        matches!(halt, Halt::Human(_)) && matches!(self.memory.refused, Some(Act::Quiet { .. }))
     }
 
     /// What is known so far.

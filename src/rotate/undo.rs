@@ -125,13 +125,10 @@ impl Run<'_> {
 
     fn end(&mut self) -> Result<(), Halt> {
         self.sweep(true)?;
-        for place in self
-            .memory
-            .locks
-            .clone()
-            .into_iter()
-            .chain(self.plan.lock.clone())
-        {
+        // A lock whose answer was lost may be ours, too.
+        let mut locks = self.memory.locks.clone();
+        locks.extend(self.plan.lock.clone());
+        for place in locks {
             let act = Act::Unlock {
                 place: place.clone(),
             };

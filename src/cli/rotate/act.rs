@@ -3,17 +3,16 @@
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 
-use anyhow::Context as _;
-
 use super::setup::Setup;
 use super::{plan, show};
 use crate::cli::{Context, Exit};
-use crate::rotate::{Api, Entry, Halt, Plan, Run, Stopped, World};
-use crate::secret::Secret;
+use crate::rotate::{Api, Entry, Halt, Journal, Plan, Run, Stopped, World};
+use crate::secret::{Masked, Secret};
 
 /// What is to be carried out with.
 pub(in crate::cli) struct Applying {
     pub(super) setup: Setup,
+    pub(super) journal: Journal,
     /// Key B, if its owner handed it over.
     pub(super) handed: Option<Secret>,
 }
@@ -49,16 +48,17 @@ pub(super) fn handed(wanted: bool) -> anyhow::Result<Option<Secret>> {
 }
 
 pub(super) fn drive(
-    mut applying: Applying,
+    applying: Applying,
     context: &Context,
     begin: Begin,
     ending: Ending,
 ) -> anyhow::Result<Exit> {
-    let mut journal = std::mem::replace(
-        &mut applying.setup.journal,
-        crate::rotate::Journal::in_memory()?,
-    );
-    let setup = &applying.setup;
+    let Applying {
+        setup,
+        mut journal,
+        handed,
+    } = applying;
+    let setup = &setup;
     let masked = match &begin {
         Begin::New(plan) => plan.key.masked.clone(),
         Begin::Resume(id) => journal.read(id)?.plan.key.masked,
@@ -81,7 +81,7 @@ pub(super) fn drive(
         rollouts: &setup.rollouts,
         clock: &setup.clock,
         key_a: key_a.as_ref(),
-        handed: applying.handed.as_ref(),
+        handed: handed.as_ref(),
         watch: &watch,
     };
     let run = match begin {
@@ -89,6 +89,7 @@ pub(super) fn drive(
         Begin::Resume(id) => Run::resume(&id, &mut journal, world),
     };
     let mut run = Box::new(run?);
+    let asked_to_undo = matches!(ending, Ending::Undone(_));
     let outcome = match ending {
         Ending::Closed => run.drive(),
         Ending::Overruled(why) => {
@@ -100,41 +101,41 @@ pub(super) fn drive(
             Err(halt) => Err(Stopped { run, halt }),
         },
     };
+    let outcome = match outcome {
+        Err(Stopped { mut run, halt })
+            if run.is_still_used(&halt) && setup.policy.revoke_if_others_use =>
+        {
+            run.overrule("policy", "revoke_if_others_use")?;
+            run.drive()
+        }
+        other => other,
+    };
+    let outcome = match outcome {
+        // Everybody is better off without half of a rotation.
+        Err(Stopped { mut run, halt }) if run.is_better_undone(&halt) => {
+            let why = halt.to_string();
+            if !context.quiet {
+                writeln!(context.stderr(), "skewer: {}; undoing it", setup.show(&why))?;
+            }
+            match run.abort(&why) {
+                Ok(()) => Ok(run),
+                Err(halt) => Err(Stopped { run, halt }),
+            }
+        }
+        other => other,
+    };
     let exit = match outcome {
         Ok(run) => {
             show::ended(&mut context.stderr(), run.plan(), run.memory(), |text| {
                 setup.show(text)
             })?;
-            match run.memory().aborting.is_some() && run.memory().refused.is_some() {
+            match run.memory().aborting.is_some() && !asked_to_undo {
                 true => Exit::Human,
                 false => Exit::Nothing,
             }
         }
-        Err(Stopped { mut run, halt }) => {
-            let id = run.plan().id.clone();
-            if run.is_failed_rollout(&halt) {
-                writeln!(
-                    context.stderr(),
-                    "skewer: {}; rolling back",
-                    setup.show(&halt.to_string())
-                )?;
-                run.abort(&halt.to_string()).with_context(|| {
-                    format!("can't roll rotation {id} back; `skewer rotate abort {id}` tries again")
-                })?;
-                show::ended(&mut context.stderr(), run.plan(), run.memory(), |text| {
-                    setup.show(text)
-                })?;
-                return Ok(Exit::Human);
-            }
-            writeln!(
-                context.stderr(),
-                "skewer: rotation {id} stands still: {}",
-                setup.show(&halt.to_string())
-            )?;
-            writeln!(
-                context.stderr(),
-                "        `skewer rotate resume {id}` goes on, `skewer rotate abort {id}` undoes it"
-            )?;
+        Err(Stopped { run, halt }) => {
+            stands_still(&run, &halt, context, |text| setup.show(text))?;
             match halt {
                 Halt::Interrupted => Exit::Interrupted,
                 Halt::Human(_) | Halt::Refused { .. } => Exit::Human,
@@ -151,4 +152,29 @@ pub(super) fn drive(
         )?;
     }
     Ok(exit)
+}
+
+fn stands_still(
+    run: &Run<'_>,
+    halt: &Halt,
+    context: &Context,
+    show: impl Fn(&str) -> Masked,
+) -> io::Result<()> {
+    let id = &run.plan().id;
+    let mut err = context.stderr();
+    writeln!(
+        err,
+        "skewer: rotation {id} stands still: {}",
+        show(&halt.to_string())
+    )?;
+    match run.memory().revoked {
+        true => writeln!(
+            err,
+            "        key A is deleted: `skewer rotate resume {id}` goes on"
+        ),
+        false => writeln!(
+            err,
+            "        `skewer rotate resume {id}` goes on, `skewer rotate abort {id}` undoes it"
+        ),
+    }
 }

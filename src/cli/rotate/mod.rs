@@ -1,11 +1,13 @@
 //! `skewer rotate`: from a leaked key to a revoked one.
 
 mod act;
+mod contain;
 mod plan;
 mod setup;
 mod show;
 
 use std::io::Write;
+use std::time::Duration;
 
 use clap::ValueEnum;
 
@@ -16,6 +18,7 @@ use super::settings::SettingFlags;
 use super::{Context, Exit};
 use crate::rotate::{Journal, Memory, Strategy, Summary, due};
 
+pub(super) use self::contain::Contain;
 pub(super) use self::plan::{Revoke, Start};
 pub(super) use self::show::entry;
 
@@ -126,6 +129,9 @@ impl Rotate {
     }
 }
 
+/// How old a listing may be that only says where to look: all that is done rests on a fresh one.
+const LISTING_AGE: Duration = Duration::from_secs(3600);
+
 /// The journal, without anything that asks a server.
 fn journal(setup: &SetupFlags, settings: &SettingFlags) -> anyhow::Result<Journal> {
     let loaded = settings.load()?;
@@ -175,6 +181,7 @@ impl Resume {
         let stop = context.interruptible();
         let setup = self.one.setup.open(&loaded, context, &stop, true)?;
         let applying = Applying {
+            journal: self.one.setup.journal(&setup.policy)?,
             setup,
             handed: act::handed(self.handed)?,
         };
@@ -192,6 +199,7 @@ impl Abort {
         let stop = context.interruptible();
         let setup = self.one.setup.open(&loaded, context, &stop, true)?;
         let applying = Applying {
+            journal: self.one.setup.journal(&setup.policy)?,
             setup,
             handed: None,
         };
@@ -209,7 +217,7 @@ impl Due {
         let loaded = self.settings.load()?;
         let stop = context.interruptible();
         let setup = self.setup.open(&loaded, context, &stop, false)?;
-        let inventory = setup.inventory();
+        let inventory = setup.inventory(LISTING_AGE);
         let rows: Vec<crate::rotate::Row> = plan::rows(&inventory);
         let now = jiff::Timestamp::now().as_second();
         let days = (setup.policy.cadence.as_secs() / 86_400) as i64;

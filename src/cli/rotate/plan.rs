@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
 
 use anyhow::bail;
 
 use super::act::{Applying, Begin, Ending, drive, handed};
 use super::setup::{Setup, SetupFlags};
-use super::{When, show};
+use super::{LISTING_AGE, When, show};
 use crate::cli::error::Hint;
 use crate::cli::settings::SettingFlags;
 use crate::cli::{Context, Exit};
+use crate::openai::{ApiKey, Project};
 use crate::rotate::{self, Api, Consumer, Row, Scopes, Strategy, Wish, prepare};
 use crate::secret::Secret;
 use crate::verify::{Inventory, Listed};
@@ -137,12 +139,12 @@ fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Resul
     let setup = agreement
         .setup
         .open(&loaded, context, &stop, agreement.apply)?;
-    let inventory = setup.inventory();
-    let found = inventory.rows().find_map(|listed| match listed {
-        Listed::Project(project, key) if key.id == draft.key => Some((project, key)),
-        _ => None,
-    });
-    let Some((project, key)) = found else {
+    let mut inventory = setup.inventory(LISTING_AGE);
+    if row_of(&inventory, &draft.key).is_none() {
+        // It may be younger than what is in the cache.
+        inventory = setup.inventory(Duration::ZERO);
+    }
+    let Some((project, key)) = row_of(&inventory, &draft.key) else {
         bail!(not_found(&inventory, &draft.key));
     };
     let masked = key.redacted_value.clone().unwrap_or_default();
@@ -170,6 +172,16 @@ fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Resul
         waits: setup.waits(),
         who: format!("{} at {}", setup.who.actor, setup.who.host),
     };
+    if let Some(journal) = agreement.setup.journal_that_is(&setup.policy)?
+        && let Some(running) = journal.running(&draft.key)?
+    {
+        return Err(anyhow::anyhow!(
+            "rotation {running} of this key has not ended"
+        ))
+        .hint(format!(
+            "`skewer rotate resume {running}` goes on, `skewer rotate abort {running}` undoes it"
+        ));
+    }
     let api = Api::new(&setup.organisation.admin);
     let prepared = match prepare(&wish, &api, &setup.stores, &setup.rollouts) {
         Ok(prepared) => prepared,
@@ -195,6 +207,7 @@ fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Resul
         return Ok(Exit::CannotRun);
     }
     let applying = Applying {
+        journal: agreement.setup.journal(&setup.policy)?,
         handed: handed(draft.handed)?,
         setup,
     };
@@ -206,7 +219,20 @@ fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Resul
     )
 }
 
+fn row_of<'a>(inventory: &'a Inventory, id: &str) -> Option<(&'a Project, &'a ApiKey)> {
+    inventory.rows().find_map(|listed| match listed {
+        Listed::Project(project, key) if key.id == id => Some((project, key)),
+        _ => None,
+    })
+}
+
 fn not_found(inventory: &Inventory, key: &str) -> String {
+    let is_admin = |listed: Listed<'_>| matches!(listed, Listed::Admin(admin) if admin.id == key);
+    if inventory.rows().any(is_admin) {
+        return format!(
+            "key {key} is an admin key, and those are never deleted here: make another by hand (Organization settings → Admin keys; its scopes can't be read by the API), put it where this one is used, then delete this one there"
+        );
+    }
     match &inventory.listing {
         crate::verdict::Listing::Incomplete(why) => format!(
             "no key {key} in what could be listed, and the listing is not whole: {}",
@@ -289,8 +315,8 @@ fn fresh_id() -> String {
     format!("{:08x}", seed as u32)
 }
 
-/// Asks the user to type the key's id.
-fn agreed(key: &str, context: &Context) -> anyhow::Result<bool> {
+/// Asks the user to type the id of what is to be changed.
+pub(super) fn agreed(key: &str, context: &Context) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
         return Err(anyhow::anyhow!("there is nobody to ask")).hint("--yes carries it out unasked");
     }

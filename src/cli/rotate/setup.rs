@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use crate::audit::{Trail, Who};
+use crate::audit::{Event, Trail, Who};
 use crate::cli::Context;
 use crate::cli::asking::{self, System};
 use crate::cli::error::Hint;
@@ -47,12 +48,14 @@ pub(in crate::cli) struct Setup {
     pub(super) rollouts: BTreeMap<String, Stage>,
     pub(super) consumers: Vec<Consumer>,
     pub(super) policy: Policy,
-    pub(super) journal: Journal,
     pub(super) clock: System,
     pub(super) who: Who,
     trail: Trail,
     matcher: Matcher,
 }
+
+/// What is left to do without an admin key.
+const BY_HAND: &str = "set OPENAI_ADMIN_KEY or name a profile in your config.toml; without an admin key, do it by hand: have the key's owner (or an owner of its project) make another under Project settings → API keys, put it where the old one is used, see that the old one's \"last used\" stands still, and delete it there";
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -75,11 +78,23 @@ fn state_directory() -> anyhow::Result<PathBuf> {
 impl SetupFlags {
     /// Opens the journal alone: nothing else is needed to look at rotations.
     pub(super) fn journal(&self, policy: &Policy) -> anyhow::Result<Journal> {
-        let path = match self.journal.clone().or_else(|| policy.journal.clone()) {
-            Some(path) => path,
-            None => state_directory()?.join("journal.sqlite"),
-        };
-        Ok(Journal::open(&path)?)
+        Ok(Journal::open(&self.journal_path(policy)?)?)
+    }
+
+    /// The journal, if there is one: to look at it does not make it.
+    pub(super) fn journal_that_is(&self, policy: &Policy) -> anyhow::Result<Option<Journal>> {
+        let path = self.journal_path(policy)?;
+        Ok(match path.exists() {
+            true => Some(Journal::open(&path)?),
+            false => None,
+        })
+    }
+
+    fn journal_path(&self, policy: &Policy) -> anyhow::Result<PathBuf> {
+        match self.journal.clone().or_else(|| policy.journal.clone()) {
+            Some(path) => Ok(path),
+            None => Ok(state_directory()?.join("journal.sqlite")),
+        }
     }
 
     /// A CI job's own disk goes with the job, and a rotation that was cut off with it.
@@ -106,7 +121,11 @@ impl SetupFlags {
             self.is_durable(&outer.policy)?;
         }
         let profiles: Vec<String> = self.profile.iter().cloned().collect();
-        let verifying = AskFlags::listing(&profiles, false).prepare(loaded)?;
+        let verifying = AskFlags::listing(&profiles, false).prepare(loaded);
+        let verifying = match self.profile {
+            None => verifying.hint(BY_HAND)?,
+            Some(_) => verifying?,
+        };
         let mut organisations = verifying.reachable(context, stop)?;
         let organisation = match (organisations.pop(), organisations.len()) {
             (Some(one), 0) => one,
@@ -136,7 +155,6 @@ impl SetupFlags {
             stores,
             rollouts,
             consumers,
-            journal: self.journal(&outer.policy)?,
             policy: outer.policy,
             clock: System::new(stop),
             trail: Trail::new(trail, who.clone()),
@@ -202,12 +220,14 @@ impl Setup {
     /// has it, and the next line tells of the gap.
     pub(super) fn record(&self, plan: &Plan, entry: &Entry) -> Result<(), String> {
         let redact = |text: &[u8]| self.matcher.redact(text);
-        let event = rotate::event(plan, entry, &redact);
         let time = jiff::Timestamp::from_second(entry.at).unwrap_or_default();
-        match self.trail.append(time, &event) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        }
+        self.write(time, &rotate::event(plan, entry, &redact))
+    }
+
+    /// Writes a line into the trail.
+    pub(super) fn write(&self, time: jiff::Timestamp, event: &Event) -> Result<(), String> {
+        let written = self.trail.append(time, event);
+        written.map(drop).map_err(|error| error.to_string())
     }
 
     pub(super) fn waits(&self) -> Waits {
@@ -223,10 +243,9 @@ impl Setup {
         }
     }
 
-    /// Every key, from the cache if it is young.
-    pub(super) fn inventory(&self) -> Inventory {
-        self.organisation
-            .inventory(std::time::Duration::from_secs(3600))
+    /// Every key, from the cache if it is younger than `age`.
+    pub(super) fn inventory(&self, age: Duration) -> Inventory {
+        self.organisation.inventory(age)
     }
 
     /// Key A's value, if a store hands it out; and the stores that do, or may.
