@@ -516,7 +516,10 @@ fn what_would_fail_later_is_said_before_anything_is_made() {
         &[&apply[..], &["--consumer", "wbe"]].concat(),
         "no consumer wbe",
     );
-    refused(&["revoke", &house.key, "--no-config"], "Project settings → API keys");
+    refused(
+        &["revoke", &house.key, "--no-config"],
+        "Project settings → API keys",
+    );
     // Nobody is there to be asked.
     refused(&["rotate", "start", &house.key, "--apply"], "--yes");
     let of_a_person = house.sandbox.with(|world| {

@@ -1,5 +1,7 @@
 //! Rotations against the sandbox, over its real API, in every generation of it.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

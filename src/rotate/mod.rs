@@ -20,6 +20,7 @@ mod proof;
 mod run;
 mod states;
 mod tell;
+mod telling;
 mod undo;
 
 #[cfg(test)]
