@@ -16,9 +16,6 @@
 //!
 //! [audit]
 //! file = "/var/lib/skewer/trail.jsonl"
-//! [[audit.send]]
-//! to = "tls://log.example.com:6514"
-//! profile = "ocsf"
 //!
 //! [policy]
 //! quiet = "24h"
@@ -62,13 +59,11 @@ struct ConsumerSettings {
     store: String,
 }
 
-/// Where the audit trail is, and who else gets it.
+/// Where the audit trail is.
 #[derive(Debug)]
 pub struct Audit {
     /// The trail.
     pub file: PathBuf,
-    /// Log servers.
-    pub send: Vec<Send>,
 }
 
 #[derive(Deserialize)]
@@ -77,31 +72,10 @@ struct AuditSettings {
     file: String,
 }
 
-/// A log server that gets each record.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Send {
-    /// `tcp://HOST:PORT`, `tls://HOST:PORT` or `udp://HOST:PORT`.
-    pub to: String,
-    /// One of [`crate::audit::PROFILES`].
-    #[serde(default = "ocsf")]
-    pub profile: String,
-    /// Certificates that a `tls://` server's may lead to, as PEM.
-    pub ca: Option<PathBuf>,
-}
-
-fn ocsf() -> String {
-    "ocsf".to_owned()
-}
-
 /// What may be done without asking, and how long is waited.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Policy {
-    /// Whether a scan may start a rotation by itself.
-    pub automatic: bool,
-    /// How many rotations may start by themselves within a day.
-    pub most_a_day: u32,
     /// How long key A must not have been used before it is revoked.
     #[serde(deserialize_with = "time_span")]
     pub quiet: Duration,
@@ -137,8 +111,6 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            automatic: false,
-            most_a_day: 1,
             quiet: Duration::from_secs(60 * 60),
             revoke_if_others_use: false,
             cadence: Duration::from_secs(90 * 24 * 60 * 60),
@@ -182,16 +154,9 @@ impl Outer {
             consumers.insert(name, consumer);
         }
         let audit = whole.table("audit")?.map(|section| {
-            let settings: AuditSettings = section.clone().without(&["send"]).read()?;
-            let send = section.list("send")?;
-            let send = send.iter().map(|one| {
-                let mut send: Send = one.read()?;
-                send.ca = send.ca.map(|ca| one.resolve(&ca.to_string_lossy()));
-                Ok(send)
-            });
-            Ok(Audit {
+            let settings: AuditSettings = section.read()?;
+            Ok::<_, ConfigError>(Audit {
                 file: section.resolve(&settings.file),
-                send: send.collect::<Result<_, ConfigError>>()?,
             })
         });
         let policy = whole.table("policy")?.map(|section| {
@@ -231,7 +196,7 @@ mod tests {
     #[test]
     fn everything_has_its_place() {
         let outer = read(
-            "threads = 2\n[stores.prod]\nkind = 'vault'\nwhatever = 1\n[consumers.api]\nstore = 'prod'\n[[consumers.api.stages]]\nname = 'canary'\nkind = 'systemd'\n[[consumers.api.stages]]\nname = 'rest'\nkind = 'systemd'\n[audit]\nfile = 'trail.jsonl'\n[[audit.send]]\nto = 'tls://log'\nca = 'ca.pem'\n[policy]\nquiet = '2h'\n",
+            "threads = 2\n[stores.prod]\nkind = 'vault'\nwhatever = 1\n[consumers.api]\nstore = 'prod'\n[[consumers.api.stages]]\nname = 'canary'\nkind = 'systemd'\n[[consumers.api.stages]]\nname = 'rest'\nkind = 'systemd'\n[audit]\nfile = 'trail.jsonl'\n[policy]\nquiet = '2h'\n",
         )
         .unwrap();
         assert_eq!(outer.stores["prod"].kind().unwrap(), "vault");
@@ -245,14 +210,8 @@ mod tests {
             audit.file,
             PathBuf::from("/home/ann/.config/skewer/trail.jsonl")
         );
-        assert_eq!(audit.send[0].profile, "ocsf");
-        assert_eq!(
-            audit.send[0].ca,
-            Some("/home/ann/.config/skewer/ca.pem".into())
-        );
         assert_eq!(outer.policy.quiet, Duration::from_secs(7200));
         assert_eq!(read("").unwrap().policy, Policy::default());
-        assert!(!Policy::default().automatic);
     }
 
     #[test]
@@ -263,10 +222,6 @@ mod tests {
             ("[policy]\nlease = '5s'", "at least `60s`"),
             ("[policy]\nanswers = 0", "at least 1"),
             ("[audit]\nflie = 'x'", "did you mean `file`?"),
-            (
-                "[audit]\nfile = 'x'\n[[audit.send]]\ntoo = 'x'",
-                "did you mean `to`?",
-            ),
             (
                 "[stores.a]\nkind = 'file'\n[consumers.b]\nstore = 'c'",
                 "did you mean `a`?",
