@@ -1,5 +1,7 @@
 //! Delta instructions: which bytes of a version come from its base, and which are new.
 
+use std::cell::Cell;
+
 use super::damage::Damage;
 
 /// Versions and bases beyond this are not handled as deltas; git makes none over 512 MiB.
@@ -35,9 +37,25 @@ impl<'a> Delta<'a> {
             .map_or(self.length, |next| next.at)
     }
 
-    /// The segment that holds the byte at `at`, which lies in the version.
-    pub(super) fn segment_at(&self, at: u32) -> usize {
-        self.segments.partition_point(|s| s.at <= at) - 1
+    /// The segment that holds the byte at `at`, which lies in the version. Mostly it is the one
+    /// that was asked for last, which `cursor` knows, or one soon after it.
+    pub(super) fn segment_at(&self, at: u32, cursor: &Cell<usize>) -> usize {
+        let begins = |s: &Segment| s.at <= at;
+        let last = cursor.get().min(self.segments.len() - 1);
+        let (mut low, mut high) = (0, last);
+        if begins(&self.segments[last]) {
+            (low, high) = (last, last + 1);
+            let mut step = 1;
+            while self.segments.get(high).is_some_and(begins) {
+                low = high;
+                high += step;
+                step *= 2;
+            }
+            high = high.min(self.segments.len());
+        }
+        let found = low + self.segments[low..high].partition_point(begins) - 1;
+        cursor.set(found);
+        found
     }
 }
 
@@ -131,23 +149,28 @@ fn number(rest: &mut &[u8]) -> Result<u64, Damage> {
     }
 }
 
-/// A copy's offset and size: each bit of the code says whether a byte of them follows.
+/// A copy's offset and size: each bit of the code says whether a byte of them follows. Which ones
+/// do can't be foreseen, so all are taken alike, without a branch.
 fn copy(code: u8, rest: &mut &[u8]) -> Result<(u64, u64), Damage> {
-    let mut parts = [0u8; 7];
-    for (bit, part) in parts.iter_mut().enumerate() {
-        if code & (1 << bit) != 0 {
-            let (&byte, tail) = rest.split_first().ok_or(Damage::Delta)?;
-            *rest = tail;
-            *part = byte;
+    let stated = (code & 0x7f).count_ones() as usize;
+    let mut left = match rest.first_chunk() {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => {
+            let mut eight = [0; 8];
+            let there = rest.len().min(7);
+            eight[..there].copy_from_slice(&rest[..there]);
+            u64::from_le_bytes(eight)
         }
+    };
+    *rest = rest.get(stated..).ok_or(Damage::Delta)?;
+    let mut both = 0;
+    for byte in 0..7 {
+        let is_stated = u64::from(code >> byte & 1);
+        both |= (left & 0xff & is_stated.wrapping_neg()) << (8 * byte);
+        left >>= 8 * is_stated;
     }
-    let [a, b, c, d, x, y, z] = parts;
-    let from = u32::from_le_bytes([a, b, c, d]);
-    let size = u32::from_le_bytes([x, y, z, 0]);
-    Ok((
-        u64::from(from),
-        u64::from(if size == 0 { 0x1_0000 } else { size }),
-    ))
+    let (from, size) = (both & 0xffff_ffff, both >> 32);
+    Ok((from, if size == 0 { 0x1_0000 } else { size }))
 }
 
 #[cfg(test)]
@@ -172,9 +195,36 @@ mod tests {
             ]
         );
         assert_eq!(
-            (view.inserted, view.end(2), view.segment_at(7)),
+            (
+                view.inserted,
+                view.end(2),
+                view.segment_at(7, &Cell::new(0))
+            ),
             (&b"ab"[..], 9, 1)
         );
+    }
+
+    #[test]
+    fn a_segment_is_found_from_wherever_the_last_one_was() {
+        let segments: Vec<Segment> = (0..100)
+            .map(|n| Segment {
+                at: n * 3,
+                from: 0,
+                copied: true,
+            })
+            .collect();
+        let delta = Delta {
+            segments: &segments,
+            inserted: &[],
+            length: 300,
+        };
+        for last in [0, 1, 50, 98, 99, 1000] {
+            for at in 0..300 {
+                let cursor = Cell::new(last);
+                assert_eq!(delta.segment_at(at, &cursor), at as usize / 3);
+                assert_eq!(cursor.get(), at as usize / 3);
+            }
+        }
     }
 
     #[test]

@@ -9,14 +9,14 @@ use super::border::Borders;
 use super::damage::Damage;
 use super::delta::Segment;
 use super::links::Links;
-use super::marks::{Mark, Marks, Results, mark};
+use super::marks::{Mark, Marks, Opening, Results, mark};
 use super::version::Version;
 use super::walk::Visit;
 use crate::coverage::{Limit, Progress, Tally, Unread};
 use crate::examine::{Examiner, HEAD, Seen, Unpacking, UnreadMember, is_packed};
 use crate::matcher::{AnchorId, Hit, Matcher, REACH, Text};
 use crate::repo::ObjectKind as Kind;
-use crate::unpack::{is_program, recognise};
+use crate::unpack::{IN_TAILS, is_program, recognise};
 
 /// The search goes over pieces of this size, which stay in the fastest cache.
 const PIECE: usize = 4096;
@@ -79,15 +79,52 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The same of a version, which is rebuilt for it: few containers are stored as deltas.
-    fn unpack_version(&self, results: &mut Results, entry: u32, version: Version<'_, Marks>) {
-        let length = version.delta.length;
+    /// Searches what is packed in an object, if it is a container.
+    fn open_whole(&self, results: &mut Results, entry: u32, kind: Kind, bytes: &[u8]) -> Opening {
+        if kind != Kind::Blob {
+            return Opening::Plain;
+        }
+        let opening = match glance(&bytes[..bytes.len().min(GLANCE as usize)]) {
+            Opening::Program if memchr::memchr(IN_TAILS, bytes).is_some() => Opening::Odd,
+            opening => opening,
+        };
+        if opening == Opening::Odd {
+            self.unpack(results, entry, bytes);
+        }
+        opening
+    }
+
+    /// The same of a version. Mostly it begins like its base; few have to be rebuilt for it.
+    fn open_version(
+        &self,
+        results: &mut Results,
+        entry: u32,
+        version: Version<'_, Marks>,
+    ) -> Opening {
+        let delta = version.delta;
+        let base = version.base.marks.opening;
+        let begins_alike = match delta.segments.first() {
+            Some(first) => first.copied && first.from == 0 && delta.end(0) >= GLANCE,
+            None => false,
+        };
+        let opening = if begins_alike && base != Opening::Odd {
+            base
+        } else {
+            results.fetched.clear();
+            version.fetch(0..delta.length.min(GLANCE), &mut results.fetched);
+            glance(&results.fetched)
+        };
+        let lacks =
+            || base == Opening::Program && memchr::memchr(IN_TAILS, delta.inserted).is_none();
+        if opening == Opening::Plain || opening == Opening::Program && lacks() {
+            return opening;
+        }
         let chain = self.unpacking.budget.chain();
-        match chain.reserve(length.into()) {
+        match chain.reserve(delta.length.into()) {
             Some(_memory) => {
-                let mut bytes = Vec::with_capacity(length as usize);
-                version.fetch(0..length, &mut bytes);
-                self.unpack(results, entry, &bytes);
+                let mut bytes = Vec::with_capacity(delta.length as usize);
+                version.fetch(0..delta.length, &mut bytes);
+                return self.open_whole(results, entry, Kind::Blob, &bytes);
             }
             None => results.unread.push((
                 entry,
@@ -97,6 +134,7 @@ impl<'a> Search<'a> {
                 },
             )),
         }
+        Opening::Odd
     }
 
     fn unpacked(
@@ -282,26 +320,34 @@ impl<'a> Search<'a> {
         if !left.copied && !self.borders.may_precede(run(left, border)) {
             return;
         }
-        let before = version.before(number);
-        if !self.borders.may_precede(&[before])
-            || !self.borders.may_meet(before, version.first(number))
-        {
+        let (last, first) = (version.before(number), version.first(number));
+        let cuts = self.borders.crossing(last, first);
+        if cuts.is_empty() {
             return;
         }
-        let reach = self.borders.reach();
-        let start = border.saturating_sub(reach);
-        results.fetched.clear();
-        version.fetch(
-            start..(border + reach).min(delta.length),
-            &mut results.fetched,
-        );
-        let fetched = std::mem::take(&mut results.fetched);
-        self.borders
-            .crossing(&fetched, (border - start) as usize, |at, id| {
-                let mark = self.classify(version, start + at as u32, id, results);
+        // One more byte of each literal says no to nearly all.
+        let (before, behind) = (version.second_before(number), version.second(number));
+        for cut in cuts {
+            let literal = self.matcher.anchors().literal(cut.anchor);
+            let (one, other) = literal.split_at(cut.before);
+            let differs = |here: Option<u8>, there: Option<&u8>| matches!((here, there), (Some(here), Some(there)) if here != *there);
+            if differs(before, one.iter().nth_back(1)) || differs(behind, other.get(1)) {
+                continue;
+            }
+            let end = border + other.len() as u32;
+            let Some(at) = border.checked_sub(one.len() as u32) else {
+                continue;
+            };
+            if end > delta.length {
+                continue;
+            }
+            results.fetched.clear();
+            version.fetch(at..end, &mut results.fetched);
+            if results.fetched == literal {
+                let mark = self.classify(version, at, cut.anchor, results);
                 results.add(mark);
-            });
-        results.fetched = fetched;
+            }
+        }
     }
 
     /// Looks at what stands around an anchor.
@@ -352,13 +398,19 @@ impl<'a> Search<'a> {
 /// As much of each blob is looked at to see whether it may be a container.
 const GLANCE: u32 = 128;
 
-/// Whether a blob may be a container, by its first bytes: they have a signature, or are odd for
-/// text, as the first bytes of a tar are.
-fn may_be_packed(head: &[u8]) -> bool {
-    recognise(head, b"").is_some()
+/// What a blob's first bytes say: they have a signature, or are odd for text, as the first bytes of
+/// a tar are.
+fn glance(head: &[u8]) -> Opening {
+    if recognise(head, b"").is_some()
         || is_packed(&head[..head.len().min(HEAD)])
         || head.len() == GLANCE as usize && head.ends_with(&[0])
-        || is_program(head)
+    {
+        Opening::Odd
+    } else if is_program(head) {
+        Opening::Program
+    } else {
+        Opening::Plain
+    }
 }
 
 impl Visit for Search<'_> {
@@ -379,9 +431,7 @@ impl Visit for Search<'_> {
 
     fn whole(&self, results: &mut Results, entry: u32, kind: Kind, bytes: &[u8]) -> Marks {
         results.begin(bytes.len());
-        if kind == Kind::Blob && may_be_packed(&bytes[..bytes.len().min(GLANCE as usize)]) {
-            self.unpack(results, entry, bytes);
-        }
+        results.opening = self.open_whole(results, entry, kind, bytes);
         if let Some(links) = self.links {
             links.whole(kind, bytes, &mut results.outside);
         }
@@ -411,14 +461,10 @@ impl Visit for Search<'_> {
         kind: Kind,
         version: Version<'_, Marks>,
     ) -> Marks {
-        if kind == Kind::Blob {
-            let length = version.delta.length;
-            results.fetched.clear();
-            version.fetch(0..length.min(GLANCE), &mut results.fetched);
-            if may_be_packed(&results.fetched) {
-                self.unpack_version(results, entry, version);
-            }
-        }
+        let opening = match kind {
+            Kind::Blob => self.open_version(results, entry, version),
+            _ => Opening::Plain,
+        };
         if let Some(links) = self.links {
             let Results {
                 fetched, outside, ..
@@ -426,16 +472,17 @@ impl Visit for Search<'_> {
             links.delta(kind, version, fetched, outside);
         }
         results.commits += u64::from(kind == Kind::Commit);
-        match &version.base.marks {
-            Marks::All(carried) => {
+        match &version.base.marks.anchors {
+            Some(carried) => {
                 results.begin(version.delta.inserted.len());
                 self.search_delta(version, carried, results);
             }
-            Marks::Many => {
+            None => {
                 results.begin(version.delta.length as usize);
                 self.search_windows(version, results);
             }
         }
+        results.opening = opening;
         results.end(&self.borders, Some(entry))
     }
 
