@@ -53,19 +53,9 @@ pub(super) struct Marks {
     /// All its anchors, in order; `None` if there are too many to remember: versions are searched
     /// without their help.
     pub(super) anchors: Option<Box<[Mark]>>,
-    pub(super) opening: Opening,
-}
-
-/// Whether a version may be a container, by how it begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Opening {
-    /// It has to be looked at whole.
-    #[default]
-    Odd,
-    /// A program, and nothing is packed behind it, since it lacks [`crate::unpack::IN_TAILS`].
-    Program,
-    /// It is none.
-    Plain,
+    /// Whether it was seen to be no container: it does not begin like one, and lacks
+    /// [`crate::unpack::IN_TAILS`], so that it does not end like one.
+    pub(super) plain: bool,
 }
 
 /// A thread's results, and its scratch.
@@ -93,7 +83,7 @@ pub(super) struct Results {
     pub(super) unread: Vec<(u32, UnreadMember)>,
     /// The version at hand: its anchors, and whether there were more than are remembered.
     pub(super) marks: Vec<Mark>,
-    pub(super) opening: Opening,
+    pub(super) plain: bool,
     many: bool,
     crowded: bool,
     recent: Recent,
@@ -108,7 +98,7 @@ impl Results {
     pub(super) fn begin(&mut self, bytes: usize) {
         self.unreported.add(bytes as u64);
         self.marks.clear();
-        self.opening = Opening::Odd;
+        self.plain = false;
         self.many = false;
         self.crowded = false;
         self.recent = Recent::default();
@@ -156,7 +146,7 @@ impl Results {
         }
         Marks {
             anchors: (!self.many).then(|| self.marks.drain(..).collect()),
-            opening: self.opening,
+            plain: self.plain,
         }
     }
 

@@ -9,14 +9,14 @@ use super::border::Borders;
 use super::damage::Damage;
 use super::delta::Segment;
 use super::links::Links;
-use super::marks::{Mark, Marks, Opening, Results, mark};
+use super::marks::{Mark, Marks, Results, mark};
 use super::version::Version;
 use super::walk::Visit;
 use crate::coverage::{Limit, Progress, Tally, Unread};
 use crate::examine::{Examiner, HEAD, Seen, Unpacking, UnreadMember, is_packed};
 use crate::matcher::{AnchorId, Hit, Matcher, REACH, Text};
 use crate::repo::ObjectKind as Kind;
-use crate::unpack::{IN_TAILS, is_program, recognise};
+use crate::unpack::{IN_TAILS, TAIL, recognise, recognise_tail};
 
 /// The search goes over pieces of this size, which stay in the fastest cache.
 const PIECE: usize = 4096;
@@ -57,8 +57,13 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Searches what is packed in a blob that begins like a container.
-    fn unpack(&self, results: &mut Results, entry: u32, bytes: &[u8]) {
+    /// Searches what is packed in a blob, if it begins or ends like a container. Whether it is plain,
+    /// see [`Marks::plain`].
+    fn unpack(&self, results: &mut Results, entry: u32, bytes: &[u8]) -> bool {
+        let begins = may_begin_packed(&bytes[..bytes.len().min(GLANCE as usize)]);
+        if !begins && memchr::memchr(IN_TAILS, bytes).is_none() {
+            return true;
+        }
         let go_on = || !self.stop.load(Ordering::Relaxed);
         let mut found = Vec::new();
         let seen = self.examiner(&go_on).packed(b"", bytes, &mut |one| {
@@ -77,54 +82,48 @@ impl<'a> Search<'a> {
             }
             None => {}
         }
+        false
     }
 
-    /// Searches what is packed in an object, if it is a container.
-    fn open_whole(&self, results: &mut Results, entry: u32, kind: Kind, bytes: &[u8]) -> Opening {
-        if kind != Kind::Blob {
-            return Opening::Plain;
-        }
-        let opening = match glance(&bytes[..bytes.len().min(GLANCE as usize)]) {
-            Opening::Program if memchr::memchr(IN_TAILS, bytes).is_some() => Opening::Odd,
-            opening => opening,
-        };
-        if opening == Opening::Odd {
-            self.unpack(results, entry, bytes);
-        }
-        opening
-    }
-
-    /// The same of a version. Mostly it begins like its base; few have to be rebuilt for it.
-    fn open_version(
+    /// The same of a version. Few have to be rebuilt for it: mostly a version begins like its base,
+    /// and nothing is inserted that a container could end with.
+    fn unpack_version(
         &self,
         results: &mut Results,
         entry: u32,
         version: Version<'_, Marks>,
-    ) -> Opening {
+    ) -> bool {
         let delta = version.delta;
-        let base = version.base.marks.opening;
+        let base_is_plain = version.base.marks.plain;
+        let lacks_end = base_is_plain && memchr::memchr(IN_TAILS, delta.inserted).is_none();
         let begins_alike = match delta.segments.first() {
             Some(first) => first.copied && first.from == 0 && delta.end(0) >= GLANCE,
             None => false,
         };
-        let opening = if begins_alike && base != Opening::Odd {
-            base
-        } else {
+        let mut begins = false;
+        if !(begins_alike && base_is_plain) {
             results.fetched.clear();
             version.fetch(0..delta.length.min(GLANCE), &mut results.fetched);
-            glance(&results.fetched)
-        };
-        let lacks =
-            || base == Opening::Program && memchr::memchr(IN_TAILS, delta.inserted).is_none();
-        if opening == Opening::Plain || opening == Opening::Program && lacks() {
-            return opening;
+            begins = may_begin_packed(&results.fetched);
+        }
+        if !begins && lacks_end {
+            return true;
+        }
+        if !begins {
+            let (mut head, mut tail) = (Vec::new(), Vec::new());
+            let length = delta.length;
+            version.fetch(0..length.min(HEAD as u32), &mut head);
+            version.fetch(length.saturating_sub(TAIL as u32)..length, &mut tail);
+            if recognise_tail(&head, &tail).is_none() {
+                return false;
+            }
         }
         let chain = self.unpacking.budget.chain();
         match chain.reserve(delta.length.into()) {
             Some(_memory) => {
                 let mut bytes = Vec::with_capacity(delta.length as usize);
                 version.fetch(0..delta.length, &mut bytes);
-                return self.open_whole(results, entry, Kind::Blob, &bytes);
+                return self.unpack(results, entry, &bytes);
             }
             None => results.unread.push((
                 entry,
@@ -134,7 +133,7 @@ impl<'a> Search<'a> {
                 },
             )),
         }
-        Opening::Odd
+        false
     }
 
     fn unpacked(
@@ -398,19 +397,12 @@ impl<'a> Search<'a> {
 /// As much of each blob is looked at to see whether it may be a container.
 const GLANCE: u32 = 128;
 
-/// What a blob's first bytes say: they have a signature, or are odd for text, as the first bytes of
-/// a tar are.
-fn glance(head: &[u8]) -> Opening {
-    if recognise(head, b"").is_some()
+/// Whether a blob may be a container, by its first bytes: they have a signature, or are odd for
+/// text, as the first bytes of a tar are.
+fn may_begin_packed(head: &[u8]) -> bool {
+    recognise(head, b"").is_some()
         || is_packed(&head[..head.len().min(HEAD)])
         || head.len() == GLANCE as usize && head.ends_with(&[0])
-    {
-        Opening::Odd
-    } else if is_program(head) {
-        Opening::Program
-    } else {
-        Opening::Plain
-    }
 }
 
 impl Visit for Search<'_> {
@@ -431,7 +423,7 @@ impl Visit for Search<'_> {
 
     fn whole(&self, results: &mut Results, entry: u32, kind: Kind, bytes: &[u8]) -> Marks {
         results.begin(bytes.len());
-        results.opening = self.open_whole(results, entry, kind, bytes);
+        results.plain = kind != Kind::Blob || self.unpack(results, entry, bytes);
         if let Some(links) = self.links {
             links.whole(kind, bytes, &mut results.outside);
         }
@@ -461,10 +453,7 @@ impl Visit for Search<'_> {
         kind: Kind,
         version: Version<'_, Marks>,
     ) -> Marks {
-        let opening = match kind {
-            Kind::Blob => self.open_version(results, entry, version),
-            _ => Opening::Plain,
-        };
+        let plain = kind != Kind::Blob || self.unpack_version(results, entry, version);
         if let Some(links) = self.links {
             let Results {
                 fetched, outside, ..
@@ -482,7 +471,7 @@ impl Visit for Search<'_> {
                 self.search_windows(version, results);
             }
         }
-        results.opening = opening;
+        results.plain = plain;
         results.end(&self.borders, Some(entry))
     }
 

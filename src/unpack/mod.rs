@@ -149,7 +149,7 @@ pub fn recognise(head: &[u8], name: &[u8]) -> Option<&'static dyn Format> {
 
 /// The format of a blob that ends with `tail`, see [`Format::recognises_tail`].
 pub fn recognise_tail(head: &[u8], tail: &[u8]) -> Option<&'static dyn Format> {
-    // Programs are many, and few have a zip behind them.
+    // Most blobs lack it, and this is the quickest way to see that.
     memchr::memchr(IN_TAILS, tail)?;
     let known = FORMATS
         .iter()
