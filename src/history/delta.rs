@@ -63,15 +63,32 @@ impl<'a> Delta<'a> {
 #[derive(Default)]
 pub(super) struct Parsed {
     segments: Vec<Segment>,
+    /// All inserted bytes, and room: only ever grown, so that it need not be zeroed each time.
     inserted: Vec<u8>,
+    /// How many bytes are inserted.
+    used: usize,
     length: u32,
 }
+
+/// Inserted bytes are copied in blocks of this size: most inserts are short, and a call for each
+/// would take longer than the copying.
+const BLOCK: usize = 16;
+
+/// Room beyond this is given back before the next delta that needs less.
+const KEPT: usize = 4 << 20;
 
 impl Parsed {
     /// Parses a delta against a base of `base` bytes.
     pub(super) fn parse(&mut self, delta: &[u8], base: u64) -> Result<(), Damage> {
         self.segments.clear();
-        self.inserted.clear();
+        self.used = 0;
+        let room = delta.len() + BLOCK;
+        if self.inserted.len() > KEPT && room <= KEPT {
+            *self = Self::default();
+        }
+        if self.inserted.len() < room {
+            self.inserted = vec![0; room.next_power_of_two()];
+        }
         let mut rest = delta;
         let (claimed, length) = (number(&mut rest)?, number(&mut rest)?);
         if claimed != base || base > LARGEST {
@@ -96,10 +113,10 @@ impl Parsed {
                 if size == 0 || size > rest.len() {
                     return Err(Damage::Delta);
                 }
-                let from = self.inserted.len() as u64;
-                self.inserted.extend_from_slice(&rest[..size]);
+                let from = self.used;
+                self.insert(rest, size);
                 rest = &rest[size..];
-                (from, size as u64)
+                (from as u64, size as u64)
             };
             let is_copy = code & 0x80 != 0;
             if is_copy != copied || from != follows {
@@ -123,10 +140,25 @@ impl Parsed {
         Ok(())
     }
 
+    /// Appends the first `size` bytes of `rest` to what is inserted, of which there can't be more
+    /// than the delta has bytes.
+    fn insert(&mut self, rest: &[u8], size: usize) {
+        let mut done = 0;
+        while done < size {
+            let (from, to) = (&rest[done..], &mut self.inserted[self.used + done..]);
+            match (from.first_chunk::<BLOCK>(), to.first_chunk_mut()) {
+                (Some(block), Some(to)) => *to = *block,
+                _ => to[..size - done].copy_from_slice(&from[..size - done]),
+            }
+            done += if from.len() < BLOCK { size } else { BLOCK };
+        }
+        self.used += size;
+    }
+
     pub(super) fn view(&self) -> Delta<'_> {
         Delta {
             segments: &self.segments,
-            inserted: &self.inserted,
+            inserted: &self.inserted[..self.used],
             length: self.length,
         }
     }

@@ -13,7 +13,7 @@ use super::damage::Damage;
 use super::delta::{Delta, Segment};
 
 /// What putting one segment into a rope costs, in bytes that could be copied in that time.
-const SEGMENT_PRICE: u64 = 32;
+const SEGMENT_PRICE: u64 = 128;
 
 /// Versions beyond this (512 MiB) are never rebuilt: a few instructions can claim gigabytes, and
 /// git makes no deltas of what is larger.
@@ -201,10 +201,16 @@ impl<M> Node<M> {
     }
 
     /// The byte at `at`.
+    #[inline]
     fn byte(&self, at: u32, cursors: &Cursors) -> u8 {
-        let Some(rope) = &self.rope else {
-            return self.bytes[at as usize];
-        };
+        match &self.rope {
+            Some(rope) => self.byte_of(rope, at, cursors),
+            None => self.bytes[at as usize],
+        }
+    }
+
+    #[inline(never)]
+    fn byte_of(&self, rope: &Rope, at: u32, cursors: &Cursors) -> u8 {
         let rope = rope.view();
         let segment = &rope.segments[rope.segment_at(at, &cursors.base)];
         let from = (segment.from + (at - segment.at)) as usize;
@@ -284,6 +290,7 @@ impl<M> Version<'_, M> {
         self.one(from, copied)
     }
 
+    #[inline]
     fn one(&self, from: u32, copied: bool) -> u8 {
         match copied {
             true => self.base.byte(from, self.cursors),
