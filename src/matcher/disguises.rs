@@ -274,6 +274,15 @@ fn every_disguise_is_seen_through() {
     }
 }
 
+#[test]
+fn a_name_between_two_strings_is_no_piece_of_a_key() {
+    let matcher = Matcher::shared();
+    let halves = "head = \"sk-billing-w\"\ntail = \"orker-{alnum:20}T3BlbkFJ{alnum:20}\"\n";
+    let text = Template::parse(halves).unwrap().fill(7).text;
+    let hits = matcher.search_all(text.as_bytes());
+    assert!(hits.is_empty(), "{hits:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
