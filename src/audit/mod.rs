@@ -9,12 +9,14 @@
 //! A line's hash is the SHA-256 of its bytes without the line feed, so that a trail can be checked
 //! with a shell alone.
 
+mod alert;
 mod check;
 mod event;
 mod export;
 mod syslog;
 mod trail;
 
+pub use self::alert::{Leaked, NoAlert, Wanted, read as read_alert};
 pub use self::check::{Checked, Flaw, check, records};
 pub use self::event::{Activity, Entity, EntityKind, Event, Leak, Outcome, Record, Step, Who};
 pub use self::export::{PROFILES, Profile, profile};

@@ -9,10 +9,11 @@ use super::organisation::{Row, Scopes};
 use crate::secret::Fingerprint;
 
 /// When key A goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
     /// Key A lives until key B is proved and key A stands still.
+    #[default]
     Graceful,
     /// Key A is being abused: it goes as soon as key B is staged and probed. Consumers fail until
     /// they are rolled out.

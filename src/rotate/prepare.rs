@@ -112,6 +112,16 @@ impl Look<'_> {
                 key.id, key.masked
             ));
         }
+        let alike = |value: &Secret| {
+            let mut others = rows.iter().filter(|row| row.id != key.id);
+            others.find(|row| super::make::fits(&row.masked, value))
+        };
+        if let Some(other) = wish.value.as_ref().and_then(alike) {
+            self.wrong(format!(
+                "the key at hand looks like {} and like {} ({}): nobody can say which of them it is, so neither is deleted",
+                key.id, other.id, other.masked
+            ));
+        }
         self.unfinished(&rows);
         let (making, revoking) = self.making(&key, &rows)?;
         let places = self.places();

@@ -1,8 +1,11 @@
 //! `skewer rotate`: from a leaked key to a revoked one.
 
 mod act;
+mod automatic;
 mod contain;
+mod named;
 mod plan;
+mod respond;
 mod setup;
 mod show;
 
@@ -18,8 +21,10 @@ use super::settings::SettingFlags;
 use super::{Context, Exit};
 use crate::rotate::{Journal, Memory, Strategy, Summary, due};
 
+pub(super) use self::automatic::RotateFlags;
 pub(super) use self::contain::Contain;
 pub(super) use self::plan::{Revoke, Start};
+pub(super) use self::respond::Respond;
 pub(super) use self::show::entry;
 
 /// Rotate a leaked key: make another, store it, roll it out, prove that it is used, delete the
@@ -29,6 +34,7 @@ pub(super) use self::show::entry;
 Examples:
   skewer rotate start key_abc123              what would be done; changes nothing
   skewer rotate start key_abc123 --apply      does it, after a question
+  skewer rotate start verified.json           the key whose record this report confirms
   skewer rotate resume 0123abcd               goes on with one that stands still
   skewer rotate abort 0123abcd                gives consumers the old key back
 
@@ -184,6 +190,7 @@ impl Resume {
             journal: self.one.setup.journal(&setup.policy)?,
             setup,
             handed: act::handed(self.handed)?,
+            key_a: None,
         };
         let ending = match self.overrule {
             Some(why) => Ending::Overruled(why),
@@ -202,6 +209,7 @@ impl Abort {
             journal: self.one.setup.journal(&setup.policy)?,
             setup,
             handed: None,
+            key_a: None,
         };
         drive(
             applying,

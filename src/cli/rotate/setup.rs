@@ -13,16 +13,16 @@ use crate::cli::Context;
 use crate::cli::asking::{self, System};
 use crate::cli::error::Hint;
 use crate::cli::settings::Loaded;
-use crate::cli::verifying::AskFlags;
-use crate::config::{Outer, Policy, Surroundings};
+use crate::cli::verifying::{AskFlags, asked};
+use crate::config::{OpenAi, Outer, Policy, Surroundings};
 use crate::matcher::Matcher;
 use crate::rollout::{self, Stage};
 use crate::rotate::{self, Consumer, Entry, Journal, Plan, Waits};
 use crate::rules::Rules;
-use crate::secret::{Masked, Secret};
+use crate::secret::{Fingerprint, Masked, Secret};
 use crate::store::{self, Outside, Slot, Store};
-use crate::verdict::Mask;
-use crate::verify::{Inventory, Organisation};
+use crate::verdict::Check;
+use crate::verify::{self, Inventory, Organisation, Subject};
 
 /// Flags that every command about rotations has.
 #[derive(Clone, Debug, clap::Args)]
@@ -52,6 +52,18 @@ pub(in crate::cli) struct Setup {
     pub(super) who: Who,
     trail: Trail,
     matcher: Matcher,
+    openai: OpenAi,
+    control: Option<Secret>,
+}
+
+/// Where key A is.
+pub(super) struct Holders {
+    /// The keys that may be it, each once.
+    pub(super) values: Vec<Secret>,
+    /// The stores that hand one of them out.
+    pub(super) places: Vec<String>,
+    /// The stores that don't tell.
+    pub(super) silent: Vec<String>,
 }
 
 /// What is left to do without an admin key.
@@ -76,6 +88,24 @@ fn state_directory() -> anyhow::Result<PathBuf> {
 }
 
 impl SetupFlags {
+    /// What others than the command line say.
+    pub(super) fn of(profile: Option<String>, journal: Option<PathBuf>) -> Self {
+        Self {
+            profile,
+            journal,
+            ticket: None,
+            approver: None,
+        }
+    }
+
+    /// The same, for an organisation that was found out, unless one is named.
+    pub(super) fn or_profile(&self, profile: Option<&str>) -> Self {
+        Self {
+            profile: self.profile.clone().or(profile.map(str::to_owned)),
+            ..self.clone()
+        }
+    }
+
     /// Opens the journal alone: nothing else is needed to look at rotations.
     pub(super) fn journal(&self, policy: &Policy) -> anyhow::Result<Journal> {
         Ok(Journal::open(&self.journal_path(policy)?)?)
@@ -98,7 +128,7 @@ impl SetupFlags {
     }
 
     /// A CI job's own disk goes with the job, and a rotation that was cut off with it.
-    fn is_durable(&self, policy: &Policy) -> anyhow::Result<()> {
+    pub(super) fn is_durable(&self, policy: &Policy) -> anyhow::Result<()> {
         let named = self.journal.is_some() || policy.journal.is_some();
         match variable("CI").is_some() && !named {
             true => Err(anyhow::anyhow!(
@@ -132,7 +162,8 @@ impl SetupFlags {
             _ => bail!("there are several organisations: name one with --profile"),
         };
         let variable_of = |name: &str| variable(name).map(|value| Secret::new(value.into_bytes()));
-        let http = asking::reached(&loaded.private()?.network, false)?;
+        let private = loaded.private()?;
+        let http = asking::reached(&private.network, false)?;
         let outside = Outside {
             surroundings: Surroundings {
                 variable: &variable_of,
@@ -160,6 +191,8 @@ impl SetupFlags {
             trail: Trail::new(trail, who.clone()),
             who,
             matcher,
+            control: private.openai.control_key.as_ref().map(asking::key).transpose()?,
+            openai: private.openai,
         })
     }
 
@@ -248,26 +281,53 @@ impl Setup {
         self.organisation.inventory(age)
     }
 
-    /// Key A's value, if a store hands it out; and the stores that do, or may.
-    pub(super) fn holders(&self, masked: &str) -> (Option<Secret>, Vec<String>, Vec<String>) {
-        let mask = Mask::parse(masked);
-        let fits = |value: &Secret| mask.as_ref().is_some_and(|mask| mask.fits(value.expose()));
-        let mut value = None;
-        let (mut holders, mut silent) = (Vec::new(), Vec::new());
+    /// Finds out anew whose a key is and whether it lives: it is used for that, once or a few times.
+    pub(super) fn check(&self, value: &Secret) -> Check {
+        let service = self.organisation.admin.service();
+        let mut settings = asked(&self.openai, Some(service), Duration::ZERO);
+        settings.control = self.control.as_ref();
+        let subject = Subject {
+            fingerprint: value.fingerprint(),
+            key: value,
+            kind: "project",
+            since: None,
+        };
+        let organisations = std::slice::from_ref(&self.organisation);
+        let mut checks = verify::check(organisations, &[subject], &settings);
+        let (_, check) = checks.keys.pop_first().expect("each subject is told of");
+        check
+    }
+
+    /// The stores that hand out a key of which `is_a` holds, or that may.
+    pub(super) fn holders(&self, is_a: impl Fn(&Secret) -> bool) -> Holders {
+        let mut holders = Holders {
+            values: Vec::new(),
+            places: Vec::new(),
+            silent: Vec::new(),
+        };
         for (name, store) in &self.stores {
-            match store.read(Slot::Current) {
-                Ok(Some(held)) => match held.value {
-                    Some(there) if fits(&there) => {
-                        holders.push(name.clone());
-                        value = Some(there);
+            let held = store.read(Slot::Current).ok().flatten();
+            match held.and_then(|held| held.value) {
+                Some(there) if is_a(&there) => {
+                    holders.places.push(name.clone());
+                    if !holders.values.contains(&there) {
+                        holders.values.push(there);
                     }
-                    Some(_) => {}
-                    None => silent.push(name.clone()),
-                },
+                }
+                Some(_) => {}
                 // The plan tells of what can't be read, if it needs it.
-                Ok(None) | Err(_) => silent.push(name.clone()),
+                None => holders.silent.push(name.clone()),
             }
         }
-        (value, holders, silent)
+        holders
+    }
+
+    /// The key with this fingerprint, wherever a store still has it.
+    pub(super) fn find(&self, print: Fingerprint) -> Option<Secret> {
+        let slots = [Slot::Current, Slot::Previous];
+        let read = |store: &Arc<dyn Store>| slots.map(|slot| store.read(slot).ok().flatten());
+        let held = self.stores.values().flat_map(read).flatten();
+        held.filter_map(|held| held.value)
+            .find(|value| value.fingerprint() == print)
     }
 }
