@@ -166,7 +166,7 @@ words = {{ customer = 'acme', env = 'test' }}
 
     /// Runs it while the API says nothing of use about keys that are tried.
     pub(crate) fn run_with_probes_refused(&self, arguments: &[&str]) -> (i32, String, String) {
-        let fault = Fault::new(What::UnsupportedRegion).on("GET /v1/models");
+        let fault = Fault::new(What::CaptivePortal).on("GET /v1/models");
         self.sandbox.with(|world| world.faults.push(fault));
         let outcome = self.run(arguments);
         self.sandbox.with(|world| world.faults.clear());
