@@ -134,6 +134,8 @@ fn a_leaked_key_is_rotated_in_every_generation_of_the_api() {
                     place: "vault".to_owned(),
                     canary: false,
                 }],
+                expire_a: None,
+                expire_b: None,
                 waits: Waits::default(),
                 who: "a test".to_owned(),
             };

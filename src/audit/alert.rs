@@ -67,9 +67,9 @@ fn value(from: &mut impl Read) -> Result<Value, NoAlert> {
     match all.next() {
         Some(Ok(value)) => Ok(value),
         Some(Err(error)) if error.is_io() => Err(NoAlert::Io(error.into())),
-        Some(Err(error)) if error.is_eof() => {
-            Err(NoAlert::NotAMessage("it ends in the middle, or is longer than any"))
-        }
+        Some(Err(error)) if error.is_eof() => Err(NoAlert::NotAMessage(
+            "it ends in the middle, or is longer than any",
+        )),
         Some(Err(_)) => Err(NoAlert::NotAMessage("it is no JSON")),
         None => Err(NoAlert::NotAMessage("it is empty")),
     }

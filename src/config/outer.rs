@@ -188,12 +188,12 @@ impl Policy {
             () if !expiries.iter().flatten().all(expires) => {
                 Some("`expire-a` and `expire-b` are from `1s` to `365d`")
             }
-            () if self.expire_a.is_some_and(|end| end <= self.quiet) => {
-                Some("`expire-a` is longer than `quiet`: else key A ends before anybody knows that it stands still")
-            }
-            () if automatic.is_some_and(|one| one.projects.is_empty() || one.a_day == 0) => {
-                Some("[policy.automatic] names at least one of `projects`, and `a-day` is at least 1: leave the table out if nothing is to start by itself")
-            }
+            () if self.expire_a.is_some_and(|end| end <= self.quiet) => Some(
+                "`expire-a` is longer than `quiet`: else key A ends before anybody knows that it stands still",
+            ),
+            () if automatic.is_some_and(|one| one.projects.is_empty() || one.a_day == 0) => Some(
+                "[policy.automatic] names at least one of `projects`, and `a-day` is at least 1: leave the table out if nothing is to start by itself",
+            ),
             () => None,
         }
     }
@@ -281,7 +281,11 @@ mod tests {
         );
         assert_eq!(outer.policy.quiet, Duration::from_secs(7200));
         assert_eq!(read("").unwrap().policy, Policy::default());
-        assert_eq!(Policy::default().automatic, None, "nothing starts by itself");
+        assert_eq!(
+            Policy::default().automatic,
+            None,
+            "nothing starts by itself"
+        );
         let policy = read("[policy]\nexpire-a = '24h'\n[policy.automatic]\nprojects = ['chat']")
             .unwrap()
             .policy;

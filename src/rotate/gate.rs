@@ -67,10 +67,7 @@ pub fn eligible(check: &Check) -> Result<&Record, Shut> {
 ///
 /// # Errors
 /// Why it does not.
-pub fn allowed<'p>(
-    policy: Option<&'p Automatic>,
-    record: &Record,
-) -> Result<&'p Automatic, Shut> {
+pub fn allowed<'p>(policy: Option<&'p Automatic>, record: &Record) -> Result<&'p Automatic, Shut> {
     let policy = policy.ok_or(Shut::Off)?;
     let named = |text: &Option<Masked>| {
         text.as_ref().is_some_and(|text| {

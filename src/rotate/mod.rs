@@ -9,6 +9,7 @@ mod act;
 mod api;
 mod contain;
 mod drive;
+mod expiry;
 mod gate;
 mod journal;
 mod make;
@@ -25,6 +26,8 @@ mod telling;
 mod undo;
 
 #[cfg(test)]
+mod fake;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod world;
@@ -35,14 +38,14 @@ pub use self::contain::{Ceiling, ContainError, Limits, contain, restore};
 pub use self::drive::Standing;
 pub use self::gate::{Shut, allowed, eligible};
 pub use self::journal::{Journal, JournalError, Summary};
-pub use self::memory::{Attempt, Made, Memory, Versions};
+pub use self::memory::{Attempt, Expiry, Made, Memory, Versions};
 pub use self::names::{Due, NameError, TEMPLATE, due, name, words};
 pub use self::organisation::{Answer, CallError, Minted, Organisation, Owner, Row, Scopes, Use};
 pub use self::plan::{Consumer, Making, Plan, Revoking, Strategy, Waits};
 pub use self::prepare::{Prepared, Wish, prepare};
 pub use self::run::{Halt, Run, World};
 pub use self::states::{
-    Canary, Closed, Created, Preflighted, Probed, Proved, Quiet, Revoked, RevokedFirst, RolledOut,
-    Rotation, Staged, Step, Stopped, Validated,
+    Canary, Closed, Created, Limited, Preflighted, Probed, Proved, Quiet, Revoked, RevokedFirst,
+    RolledOut, Rotation, Staged, Step, Stopped, Validated,
 };
 pub use self::tell::event;

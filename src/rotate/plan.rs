@@ -130,6 +130,12 @@ pub struct Plan {
     pub lock: Option<String>,
     /// Who uses the key.
     pub consumers: Vec<Consumer>,
+    /// So many seconds after key B was proved key A ends by itself, if it is to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expire_a: Option<u64>,
+    /// So many seconds after it was made key B ends, if it is to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expire_b: Option<u64>,
     /// How long things take.
     pub waits: Waits,
     /// Who asked for it, the ticket, the host: for the trail.

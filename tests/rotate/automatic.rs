@@ -7,7 +7,10 @@ use super::house::{House, STAGES};
 const ALLOWED: &str = "[policy.automatic]\nprojects = ['*']\n";
 
 fn leak(house: &House, value: &str) {
-    house.write("leak.txt", &format!("curl -H 'Authorization: Bearer {value}'\n"));
+    house.write(
+        "leak.txt",
+        &format!("curl -H 'Authorization: Bearer {value}'\n"),
+    );
 }
 
 const SCAN: [&str; 4] = ["scan", "--verify", "--rotate", "leak.txt"];
@@ -19,7 +22,10 @@ fn without_a_policy_there_is_a_plan_and_nothing_more() {
     leak(&house, &house.value);
     let (code, out, err) = house.run(&SCAN);
     assert_eq!(code, 1, "{err}");
-    assert!(out.contains("confirmed") || out.contains(&house.key), "{out}");
+    assert!(
+        out.contains("confirmed") || out.contains(&house.key),
+        "{out}"
+    );
     for text in [
         "What will be done:",
         "delete key A",
@@ -33,9 +39,15 @@ fn without_a_policy_there_is_a_plan_and_nothing_more() {
     let (code, _, err) = house.run(&SCAN);
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("does not name its project"), "{err}");
-    house.configure(STAGES, "[policy.automatic]\nprojects = ['*']\nkinds = ['user']\n");
+    house.configure(
+        STAGES,
+        "[policy.automatic]\nprojects = ['*']\nkinds = ['user']\n",
+    );
     let (_, _, err) = house.run(&SCAN);
-    assert!(err.contains("does not name keys of its kind of owner"), "{err}");
+    assert!(
+        err.contains("does not name keys of its kind of owner"),
+        "{err}"
+    );
     house.assert_as_before(&before);
     assert!(!house.path("moves").exists() && !house.path("state").exists());
 }
@@ -53,15 +65,24 @@ fn what_lives_and_is_confirmed_and_allowed_is_rotated_and_no_more_a_day() {
     house.assert_rotated(&before);
     house.assert_kept();
     let trail = house.read("trail.jsonl");
-    assert!(trail.contains("\"what\":\"leak\"") && trail.contains(&house.key), "{trail}");
+    assert!(
+        trail.contains("\"what\":\"leak\"") && trail.contains(&house.key),
+        "{trail}"
+    );
     // A dead key is left alone, and so is one in the file that is the store.
     let after = house.live();
     let (code, _, err) = house.run(&SCAN);
     assert_eq!(code, 1);
-    assert!(err.contains("not rotated: it is not known to live (dead"), "{err}");
+    assert!(
+        err.contains("not rotated: it is not known to live (dead"),
+        "{err}"
+    );
     let (code, _, err) = house.run(&["scan", "--verify", "--rotate", "app.env"]);
     assert_eq!(code, 1);
-    assert!(err.contains("stands only where a store of yours keeps it"), "{err}");
+    assert!(
+        err.contains("stands only where a store of yours keeps it"),
+        "{err}"
+    );
     assert_eq!(house.live(), after);
     // The day's limit.
     let (_, other) = house.another();
@@ -76,7 +97,10 @@ fn what_lives_and_is_confirmed_and_allowed_is_rotated_and_no_more_a_day() {
 #[test]
 fn one_that_stands_still_is_in_the_status_and_in_the_way() {
     let house = House::new();
-    house.configure(STAGES, "revoke-if-others-use = false\n[policy.automatic]\nprojects = ['*']\na-day = 5\n");
+    house.configure(
+        STAGES,
+        "revoke-if-others-use = false\n[policy.automatic]\nprojects = ['*']\na-day = 5\n",
+    );
     leak(&house, &house.value);
     house.write("fail-canary-forward", "");
     let before = house.live();
@@ -172,17 +196,39 @@ fn an_alert_is_verified_again_and_passes_the_same_gate() {
     for command in ["add", "enable"] {
         let (code, out, err) = house.run_with(&["respond"], &alert(command, &ours));
         assert_eq!((code, &*out), (0, ""), "{err}");
-        assert!(err.contains("What will be done:") && err.contains("nothing starts by itself"), "{err}");
+        assert!(
+            err.contains("What will be done:") && err.contains("nothing starts by itself"),
+            "{err}"
+        );
         house.assert_as_before(&before);
     }
     house.configure(STAGES, ALLOWED);
     for (input, code, why) in [
         (alert("delete", &ours), 0, "not taken back"),
         (alert("disable", &ours), 0, "not taken back"),
-        (alert("add", &leaked(&house, "key_other")), 3, "nothing is done for either"),
-        (alert("add", r#""skewer_event":"step","skewer_key_id":"key_1""#), 2, "no leaked key"),
-        (alert("add", r#""skewer_event":"leak","skewer_key_id":"$(id)""#), 2, "is no id"),
-        (alert("add", r#""skewer_event":"leak","skewer_key_id":"key_nobody""#), 3, "no key key_nobody"),
+        (
+            alert("add", &leaked(&house, "key_other")),
+            3,
+            "nothing is done for either",
+        ),
+        (
+            alert("add", r#""skewer_event":"step","skewer_key_id":"key_1""#),
+            2,
+            "no leaked key",
+        ),
+        (
+            alert("add", r#""skewer_event":"leak","skewer_key_id":"$(id)""#),
+            2,
+            "is no id",
+        ),
+        (
+            alert(
+                "add",
+                r#""skewer_event":"leak","skewer_key_id":"key_nobody""#,
+            ),
+            3,
+            "no key key_nobody",
+        ),
         ("hello".to_owned(), 2, "no JSON"),
     ] {
         let (status, out, err) = house.run_with(&["respond"], &input);
@@ -194,12 +240,18 @@ fn an_alert_is_verified_again_and_passes_the_same_gate() {
     let unknown = format!(r#""skewer_event":"leak","skewer_key_id":"{other}""#);
     let (code, _, err) = house.run_with(&["respond"], &alert("add", &unknown));
     assert_eq!(code, 3, "{err}");
-    assert!(err.contains("nobody can verify it") && err.contains("Revocation"), "{err}");
+    assert!(
+        err.contains("nobody can verify it") && err.contains("Revocation"),
+        "{err}"
+    );
     // Wazuh says that it is being dealt with.
     let stateful = format!("{}{{\"command\":\"abort\"}}\n", alert("add", &ours));
     let (code, out, err) = house.run_with(&["respond", "--stateful"], &stateful);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("check_keys") && out.contains(&house.key), "{out}");
+    assert!(
+        out.contains("check_keys") && out.contains(&house.key),
+        "{out}"
+    );
     house.assert_as_before(&before);
     let stateful = format!("{}{{\"command\":\"continue\"}}\n", alert("add", &ours));
     let (code, _, err) = house.run_with(&["respond", "--stateful"], &stateful);

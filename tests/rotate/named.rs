@@ -29,7 +29,11 @@ fn a_fingerprint_leads_to_a_record_through_a_store_or_the_journal() {
     house.configure(STAGES, "");
     let refused = house.run_with_probes_refused(&["rotate", "start", &print(&house.value)]);
     assert_eq!(refused.0, 2, "{}", refused.2);
-    assert!(refused.2.contains("is not confirmed, but candidate"), "{}", refused.2);
+    assert!(
+        refused.2.contains("is not confirmed, but candidate"),
+        "{}",
+        refused.2
+    );
     // The journal knows the keys that rotations made.
     let (code, _, err) = house.run(&["rotate", "start", &house.key, "--apply", "--yes"]);
     assert_eq!(code, 0, "{err}");
@@ -37,7 +41,10 @@ fn a_fingerprint_leads_to_a_record_through_a_store_or_the_journal() {
     house.write("app.env", &format!("PORT=8080\nOPENAI_API_KEY={other}\n"));
     let (code, out, err) = house.run(&["revoke", &print(&made)]);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("Revocation") && !out.contains(&house.key), "{out}");
+    assert!(
+        out.contains("Revocation") && !out.contains(&house.key),
+        "{out}"
+    );
 }
 
 #[test]
@@ -54,7 +61,8 @@ fn a_report_leads_to_the_record_that_it_confirms() {
     let (code, _, err) = house.run(&["rotate", "start", "plain.json"]);
     assert_eq!(code, 2);
     assert!(
-        err.contains("confirms the record of no key") && err.contains("skewer verify --probe plain.json"),
+        err.contains("confirms the record of no key")
+            && err.contains("skewer verify --probe plain.json"),
         "{err}"
     );
     for name in ["verified.json", "verified.jsonl"] {
@@ -85,7 +93,10 @@ fn a_report_leads_to_the_record_that_it_confirms() {
     assert_eq!(code, 1, "{err}");
     let (code, _, err) = house.run(&["rotate", "start", "two.json"]);
     assert_eq!(code, 2);
-    assert!(err.contains("of 2 keys") && err.contains("name one by its id"), "{err}");
+    assert!(
+        err.contains("of 2 keys") && err.contains("name one by its id"),
+        "{err}"
+    );
     house.assert_as_before(&before);
 }
 
@@ -108,5 +119,8 @@ fn a_value_that_two_keys_look_like_is_nobodys() {
     assert!(err.contains("more than one key looks so"), "{err}");
     let (code, _, err) = house.run(&["rotate", "start", &print(&house.value)]);
     assert_eq!(code, 2);
-    assert!(err.contains("but ambiguous: 2 records look like it"), "{err}");
+    assert!(
+        err.contains("but ambiguous: 2 records look like it"),
+        "{err}"
+    );
 }

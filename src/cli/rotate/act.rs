@@ -91,9 +91,7 @@ pub(super) fn drive(
     };
     let run = match begin {
         Begin::New(plan) => Run::begin(*plan, &mut journal, world),
-        Begin::Automatic(plan, a_day) => {
-            Run::begin_automatic(*plan, &mut journal, world, a_day)
-        }
+        Begin::Automatic(plan, a_day) => Run::begin_automatic(*plan, &mut journal, world, a_day),
         Begin::Resume(id) => Run::resume(&id, &mut journal, world),
     };
     let mut run = Box::new(run?);

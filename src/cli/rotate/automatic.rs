@@ -235,7 +235,9 @@ impl Reacting<'_> {
         if let Some(running) = self.running(&setup, record)? {
             self.say(
                 suspect,
-                &format!("rotation {running} of it has not ended: `skewer rotate resume {running}`"),
+                &format!(
+                    "rotation {running} of it has not ended: `skewer rotate resume {running}`"
+                ),
             )?;
             return Ok(None);
         }
@@ -254,7 +256,9 @@ impl Reacting<'_> {
                 return Ok(None);
             }
         };
-        show::plan(&mut self.context.stderr(), &prepared, |text| setup.show(text))?;
+        show::plan(&mut self.context.stderr(), &prepared, |text| {
+            setup.show(text)
+        })?;
         let a_day = match open {
             Ok(policy) => policy.a_day,
             Err(shut) => {

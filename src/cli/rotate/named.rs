@@ -149,7 +149,9 @@ pub(super) fn aim(
                     "the record of {} is not what the report saw any more",
                     reported.key
                 ))
-                .hint("verify again: `skewer verify --probe REPORT --format json -o verified.json`");
+                .hint(
+                    "verify again: `skewer verify --probe REPORT --format json -o verified.json`",
+                );
             }
             Ok(listed(project, key, known(setup, reported.fingerprint)))
         }
@@ -259,10 +261,7 @@ pub(super) fn recorded(
 }
 
 /// The row of this id.
-fn row<'a>(
-    inventory: &'a Inventory,
-    id: &str,
-) -> anyhow::Result<(&'a Project, &'a ApiKey)> {
+fn row<'a>(inventory: &'a Inventory, id: &str) -> anyhow::Result<(&'a Project, &'a ApiKey)> {
     let of_id = |listed: Listed<'a>| match listed {
         Listed::Project(project, key) if key.id == id => Some((project, key)),
         _ => None,
@@ -321,7 +320,10 @@ mod tests {
             key("key_4", "live", "ambiguous"),
         ]))
         .unwrap();
-        assert_eq!((&*one.key, &*one.profile, one.created), ("key_3", "acme", Some(7)));
+        assert_eq!(
+            (&*one.key, &*one.profile, one.created),
+            ("key_3", "acme", Some(7))
+        );
         // Lines, with their summary at the end.
         let lines = format!(
             "{{\"schema\":\"skewer.line/1\",\"type\":\"finding\"}}\n{{\"schema\":\"skewer.line/1\",\"type\":\"summary\",\"verification\":{{\"keys\":[{}]}}}}\n",
@@ -334,13 +336,19 @@ mod tests {
     fn a_report_that_confirms_none_or_several_says_so() {
         let none = read(&document(&[key("key_1", "live", "candidate")])).unwrap_err();
         let said = format!("{none:#}");
-        assert!(said.contains("of no key that may live (1 other keys in it)"), "{said}");
+        assert!(
+            said.contains("of no key that may live (1 other keys in it)"),
+            "{said}"
+        );
         let several = read(&document(&[
             key("key_1", "live", "confirmed"),
             key("key_2", "live", "confirmed"),
         ]));
         let said = several.unwrap_err().to_string();
-        assert!(said.contains("of 2 keys") && said.contains("key_1  live") && said.contains("key_2"), "{said}");
+        assert!(
+            said.contains("of 2 keys") && said.contains("key_1  live") && said.contains("key_2"),
+            "{said}"
+        );
         for garbage in ["", "{}", "[]", "{\"schema\":\"x\"}", "null\nnull"] {
             assert!(read(garbage).is_err(), "{garbage:?}");
         }

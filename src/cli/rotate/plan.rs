@@ -155,6 +155,8 @@ pub(super) fn propose(
         handed: draft.handed,
         new_account: draft.new_account,
         consumers,
+        expire_a: setup.policy.expire_a.map(|time| time.as_secs()),
+        expire_b: setup.policy.expire_b.map(|time| time.as_secs()),
         waits: setup.waits(),
         who: format!("{} at {}", setup.who.actor, setup.who.host),
     };

@@ -40,7 +40,8 @@ pub(in crate::cli) struct Respond {
     settings: SettingFlags,
 }
 
-const TO_TRY: &str = "`skewer respond --help` says what it takes; to try it, pipe what Wazuh would send into it";
+const TO_TRY: &str =
+    "`skewer respond --help` says what it takes; to try it, pipe what Wazuh would send into it";
 
 impl Respond {
     pub(in crate::cli) fn run(self, context: &Context) -> anyhow::Result<Exit> {
@@ -55,7 +56,11 @@ impl Respond {
                 return Ok(Exit::Nothing);
             }
         };
-        if self.stateful && !leaked.may_go_on(&mut input, &mut io::stdout()).hint(TO_TRY)? {
+        if self.stateful
+            && !leaked
+                .may_go_on(&mut input, &mut io::stdout())
+                .hint(TO_TRY)?
+        {
             return Ok(Exit::Nothing);
         }
         let loaded = self.settings.load()?;
@@ -150,6 +155,11 @@ fn value(setup: &Setup, leaked: &Leaked) -> Option<Secret> {
     }
     let id = leaked.key_id.as_ref()?;
     // Only its mask is known: whose it is will be verified.
-    let aim = aim(setup, &SetupFlags::of(None, None), &Named::Id(id.clone()), false);
+    let aim = aim(
+        setup,
+        &SetupFlags::of(None, None),
+        &Named::Id(id.clone()),
+        false,
+    );
     aim.ok()?.value
 }

@@ -191,7 +191,12 @@ impl SetupFlags {
             trail: Trail::new(trail, who.clone()),
             who,
             matcher,
-            control: private.openai.control_key.as_ref().map(asking::key).transpose()?,
+            control: private
+                .openai
+                .control_key
+                .as_ref()
+                .map(asking::key)
+                .transpose()?,
             openai: private.openai,
         })
     }
