@@ -118,6 +118,28 @@ fn a_key_is_rotated_and_all_of_it_is_on_record() {
 }
 
 #[test]
+fn a_key_that_ends_by_itself_is_in_the_plan_and_on_record() {
+    let house = House::new();
+    let before = house.live();
+    house.configure(STAGES, "expire-a = '24h'\nexpire-b = '30d'");
+    let (code, out, err) = house.run(&["rotate", "start", &house.key]);
+    assert_eq!(code, 0, "{err}");
+    for text in [
+        "let key A end by itself in 86400 s, whatever becomes of this",
+        "key A's end, 86400 s after key B was proved: from then on there is no way back",
+        "key B ends by itself 2592000 s after it was made",
+    ] {
+        assert!(out.contains(text), "{text}: {out}");
+    }
+    let (code, _, err) = house.run(&["rotate", "start", &house.key, "--apply", "--yes"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("✓ let key A end by itself"), "{err}");
+    house.assert_rotated(&before);
+    house.assert_kept();
+    assert!(house.read("trail.jsonl").contains("\"step\":\"expire\""));
+}
+
+#[test]
 fn an_abused_key_goes_before_its_consumers_are_moved() {
     let house = House::new();
     let before = house.live();
