@@ -428,6 +428,12 @@ impl Look<'_> {
                 lock = Some(place.clone());
             }
             self.rights.insert(place.clone(), store.rights());
+            if store.wraps() {
+                self.warnings.push(format!(
+                    "a consumer of {place} that no rollout reaches gets key B by a one-time token: `skewer rotate hand-over {} {place} -o FILE`, from when it is written there until the end",
+                    self.wish.id
+                ));
+            }
             let limits = can.limits().into_iter();
             self.remark(place, limits.map(str::to_owned).collect());
             match store.preflight() {

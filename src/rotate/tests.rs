@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::act::{Act, Entry, Fact, Phase};
 use super::fake::Fault;
-use super::journal::{Journal, JournalError};
+use super::journal::{Journal, JournalError, Summary};
 use super::plan::Strategy;
 use super::run::Halt;
 use super::world::{Bench, Way, Work, was_killed};
@@ -258,6 +258,36 @@ fn those_that_nobody_asked_for_go_one_at_a_time_and_so_many_a_day() {
     journal.begin(&plan("d", "key_d"), 1000 + 2 * day).unwrap();
     let busy = journal.begin_automatic(&plan("e", "key_e"), 1000 + 2 * day, 2);
     assert!(matches!(busy, Err(JournalError::OneAtATime(id)) if id == "d"));
+}
+
+#[test]
+fn key_b_is_handed_over_once_while_it_waits() {
+    use crate::store::Store;
+
+    let bench = Bench::new(Strategy::Graceful, false);
+    bench.organisation.use_key(&bench.plan.key.id, 7);
+    let _ = bench.process(None, Work::Drive);
+    let summary = bench.summary();
+    let store = bench.places["main"].inner();
+    let hand_over = |summary: &Summary, place: &str| {
+        super::handover::hand_over(summary, place, store, Duration::from_secs(60))
+    };
+    let token = hand_over(&summary, "main").unwrap();
+    let value = store.unwrap_token(&token).unwrap();
+    assert_eq!(Some(value), store.handed_out(), "key B is promoted by now");
+    assert_eq!(store.unwrap_token(&token), None, "once");
+    let said = |outcome: Result<_, super::NoHandOver>| outcome.unwrap_err().to_string();
+    assert!(said(hand_over(&summary, "elsewhere")).contains("its places are canary, main"));
+    // Before it was written there, and after the end.
+    let begun = Summary {
+        entries: summary.entries[..2].to_vec(),
+        ..summary
+    };
+    assert!(said(hand_over(&begun, "main")).contains("no key B waits"));
+    bench.process(None, Work::Overrule).0.unwrap();
+    finish(&bench);
+    assert!(said(hand_over(&bench.summary(), "main")).contains("no key B waits"));
+    assert!(store.wraps());
 }
 
 #[test]

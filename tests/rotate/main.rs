@@ -204,6 +204,28 @@ fn a_killed_rotation_is_resumed() {
 }
 
 #[test]
+fn a_store_without_tokens_hands_nothing_over() {
+    let house = House::new();
+    house.write("slow", "");
+    let mut child = house.start(&["rotate", "start", &house.key, "--apply", "--yes"]);
+    house.wait_for("there");
+    let (id, _) = house.listed();
+    let hand_over = |place: &str| house.run(&["rotate", "hand-over", &id, place, "-o", "token"]);
+    for (place, why) in [
+        ("app", "can't hand a value over by a token"),
+        ("prod", "not in your config.toml"),
+    ] {
+        let (code, _, err) = hand_over(place);
+        assert_eq!(code, 2, "{err}");
+        assert!(err.contains(why), "{err}");
+        assert!(!house.path("token").exists());
+    }
+    std::fs::remove_file(house.path("slow")).unwrap();
+    assert!(child.wait().unwrap().success());
+    house.assert_kept();
+}
+
+#[test]
 fn a_killed_rotation_is_aborted() {
     let house = House::new();
     let before = house.live();

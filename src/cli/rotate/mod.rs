@@ -3,6 +3,7 @@
 mod act;
 mod automatic;
 mod contain;
+mod hand_over;
 mod named;
 mod plan;
 mod respond;
@@ -46,6 +47,7 @@ pub(super) enum Rotate {
     Status(One),
     Resume(Resume),
     Abort(Abort),
+    HandOver(hand_over::HandOver),
     Due(Due),
 }
 
@@ -130,6 +132,7 @@ impl Rotate {
             Self::Status(command) => command.status(context),
             Self::Resume(command) => command.run(context),
             Self::Abort(command) => command.run(context),
+            Self::HandOver(command) => command.run(context),
             Self::Due(command) => command.run(context),
         }
     }
