@@ -64,12 +64,21 @@ struct ConsumerSettings {
 pub struct Audit {
     /// The trail.
     pub file: PathBuf,
+    /// The log server that it is sent to as it goes, as `tls://HOST`, if it is.
+    pub to: Option<String>,
+    /// Certificates that the log server's may lead to, as PEM.
+    pub ca: Option<PathBuf>,
+    /// The form in which records are sent.
+    pub profile: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AuditSettings {
     file: String,
+    to: Option<String>,
+    ca: Option<String>,
+    profile: Option<String>,
 }
 
 /// What may be done without asking, and how long is waited.
@@ -229,6 +238,9 @@ impl Outer {
             let settings: AuditSettings = section.read()?;
             Ok::<_, ConfigError>(Audit {
                 file: section.resolve(&settings.file),
+                to: settings.to,
+                ca: settings.ca.map(|path| section.resolve(&path)),
+                profile: settings.profile,
             })
         });
         let policy = whole.table("policy")?.map(|section| {

@@ -10,8 +10,8 @@ use crate::rotate::{Api, Entry, Halt, Journal, Plan, Run, Stopped, World};
 use crate::secret::{Masked, Secret};
 
 /// What is to be carried out with.
-pub(in crate::cli) struct Applying {
-    pub(super) setup: Setup,
+pub(super) struct Applying<'a> {
+    pub(super) setup: &'a Setup,
     pub(super) journal: Journal,
     /// Key B, if its owner handed it over.
     pub(super) handed: Option<Secret>,
@@ -52,7 +52,7 @@ pub(super) fn handed(wanted: bool) -> anyhow::Result<Option<Secret>> {
 }
 
 pub(super) fn drive(
-    applying: Applying,
+    applying: Applying<'_>,
     context: &Context,
     begin: Begin,
     ending: Ending,
@@ -63,7 +63,6 @@ pub(super) fn drive(
         handed,
         key_a,
     } = applying;
-    let setup = &setup;
     let print = match &begin {
         Begin::New(plan) | Begin::Automatic(plan, _) => plan.fingerprint,
         Begin::Resume(id) => journal.read(id)?.plan.fingerprint,
@@ -157,6 +156,7 @@ pub(super) fn drive(
             setup.show(&error)
         )?;
     }
+    setup.close(context)?;
     Ok(exit)
 }
 

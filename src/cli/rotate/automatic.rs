@@ -14,9 +14,9 @@ use super::show;
 use crate::audit::{Event, Leak};
 use crate::cli::settings::Loaded;
 use crate::cli::{Context, Exit};
-use crate::config::{Outer, OwnerKind};
+use crate::config::{Automatic, Outer, OwnerKind};
 use crate::finding::{Finding, Place};
-use crate::rotate::{Strategy, allowed, eligible};
+use crate::rotate::{Shut, Strategy, allowed, eligible};
 use crate::secret::{Fingerprint, Secret};
 use crate::verdict::{Check, Checks, Record};
 
@@ -232,7 +232,20 @@ impl Reacting<'_> {
         {
             self.say(suspect, &format!("the audit trail has a gap: {error}"))?;
         }
-        if let Some(running) = self.running(&setup, record)? {
+        let exit = self.start(&setup, suspect, record, open);
+        setup.close(self.context)?;
+        exit
+    }
+
+    fn start(
+        &self,
+        setup: &Setup,
+        suspect: &Suspect,
+        record: &Record,
+        open: Result<&Automatic, Shut>,
+    ) -> anyhow::Result<Option<Exit>> {
+        let automatic = setup.policy.automatic.as_ref();
+        if let Some(running) = self.running(setup, record)? {
             self.say(
                 suspect,
                 &format!(
@@ -243,13 +256,13 @@ impl Reacting<'_> {
         }
         let holders = setup.holders(|value| value.fingerprint() == suspect.fingerprint);
         let aim = named::recorded(record, (Some(suspect.value.clone()), holders))?;
-        let people = |of: &crate::config::Automatic| of.kinds.contains(&OwnerKind::User);
+        let people = |of: &Automatic| of.kinds.contains(&OwnerKind::User);
         let draft = Draft {
             strategy: Strategy::Graceful,
-            new_account: automatic.as_ref().is_some_and(people),
+            new_account: automatic.is_some_and(people),
             ..Draft::default()
         };
-        let prepared = match propose(&setup, &aim, &draft)? {
+        let prepared = match propose(setup, &aim, &draft)? {
             Ok(prepared) => prepared,
             Err(wrong) => {
                 self.say(suspect, &format!("not rotated: {}", wrong.join("; ")))?;

@@ -92,6 +92,7 @@ impl HandOver {
             let gap = setup.show(&error);
             writeln!(context.stderr(), "skewer: the audit trail has a gap: {gap}")?;
         }
+        setup.close(context)?;
         let token = token.inspect_err(|_| {
             // Empty, and of no use to anybody.
             let _ = std::fs::remove_file(&self.output);

@@ -191,7 +191,7 @@ impl Resume {
         let setup = self.one.setup.open(&loaded, context, &stop, true)?;
         let applying = Applying {
             journal: self.one.setup.journal(&setup.policy)?,
-            setup,
+            setup: &setup,
             handed: act::handed(self.handed)?,
             key_a: None,
         };
@@ -210,7 +210,7 @@ impl Abort {
         let setup = self.one.setup.open(&loaded, context, &stop, true)?;
         let applying = Applying {
             journal: self.one.setup.journal(&setup.policy)?,
-            setup,
+            setup: &setup,
             handed: None,
             key_a: None,
         };

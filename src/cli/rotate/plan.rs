@@ -215,7 +215,7 @@ fn plan(
         journal: flags.journal(&setup.policy)?,
         handed: handed(draft.handed)?,
         key_a: aim.value,
-        setup,
+        setup: &setup,
     };
     drive(
         applying,

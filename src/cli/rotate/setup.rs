@@ -1,6 +1,7 @@
 //! What a rotation works with, as the user's own configuration has it.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,13 +9,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use crate::audit::{Event, Trail, Who};
+use crate::audit::{self, Event, Profile, Relay, Trail, Who};
 use crate::cli::Context;
 use crate::cli::asking::{self, System};
 use crate::cli::error::Hint;
 use crate::cli::settings::Loaded;
 use crate::cli::verifying::{AskFlags, asked};
-use crate::config::{OpenAi, Outer, Policy, Surroundings};
+use crate::config::{Audit, OpenAi, Outer, Policy, Surroundings};
+use crate::http::{Root, roots_from_pem};
 use crate::matcher::Matcher;
 use crate::rollout::{self, Stage};
 use crate::rotate::{self, Consumer, Entry, Journal, Plan, Waits};
@@ -51,6 +53,7 @@ pub(in crate::cli) struct Setup {
     pub(super) clock: System,
     pub(super) who: Who,
     trail: Trail,
+    relay: Option<(Relay, &'static Profile)>,
     matcher: Matcher,
     openai: OpenAi,
     control: Option<Secret>,
@@ -177,6 +180,7 @@ impl SetupFlags {
         let (consumers, rollouts) = consumers(&outer, &outside)?;
         let matcher = Matcher::new(&Rules::built_in(), None);
         let who = self.who(&matcher);
+        let relay = outer.audit.as_ref().map(|audit| relay(audit, &http.roots));
         let trail = match &outer.audit {
             Some(audit) => audit.file.clone(),
             None => state_directory()?.join("trail.jsonl"),
@@ -189,6 +193,7 @@ impl SetupFlags {
             policy: outer.policy,
             clock: System::new(stop),
             trail: Trail::new(trail, who.clone()),
+            relay: relay.transpose()?.flatten(),
             who,
             matcher,
             control: private
@@ -219,6 +224,28 @@ impl SetupFlags {
             approver: self.approver.as_deref().map(masked),
         }
     }
+}
+
+/// How long the log server may take for each step, and for what is left at the end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The log server that the trail is sent to as it goes, if it is.
+fn relay(audit: &Audit, roots: &[Root]) -> anyhow::Result<Option<(Relay, &'static Profile)>> {
+    let Some(to) = &audit.to else {
+        return Ok(None);
+    };
+    let receiver = to.parse().context("can't use `to` in [audit]")?;
+    let name = audit.profile.as_deref().unwrap_or("ocsf");
+    let profile = audit::profile(name)
+        .with_context(|| format!("there is no profile {name:?}, which [audit] names"))?;
+    let mut roots = roots.to_vec();
+    if let Some(path) = &audit.ca {
+        let pem = std::fs::read(path);
+        let pem = pem.with_context(|| format!("can't read {}, `ca` in [audit]", path.display()))?;
+        let more = roots_from_pem(&pem).map_err(anyhow::Error::msg);
+        roots.extend(more.with_context(|| format!("can't use {}", path.display()))?);
+    }
+    Ok(Some((Relay::new(receiver, roots, PATIENCE), profile)))
 }
 
 /// The consumers, and how each is moved. Of several stages the first is the canary.
@@ -264,8 +291,33 @@ impl Setup {
 
     /// Writes a line into the trail.
     pub(super) fn write(&self, time: jiff::Timestamp, event: &Event) -> Result<(), String> {
-        let written = self.trail.append(time, event);
-        written.map(drop).map_err(|error| error.to_string())
+        let (_, record) = self
+            .trail
+            .add(time, event)
+            .map_err(|error| error.to_string())?;
+        if let Some((relay, profile)) = &self.relay {
+            let line = (profile.render)(&record);
+            relay.send(record.seq, audit::message(&record, &line));
+        }
+        Ok(())
+    }
+
+    /// Tells what of the trail did not get to the log server.
+    pub(super) fn close(&self, context: &Context) -> io::Result<()> {
+        let Some((relay, _)) = &self.relay else {
+            return Ok(());
+        };
+        let Err(unsent) = relay.finish(PATIENCE) else {
+            return Ok(());
+        };
+        writeln!(
+            context.stderr(),
+            "skewer: {}; they are in the trail: `skewer audit export {} --to {} --after {}` sends them",
+            self.show(&unsent.to_string()),
+            self.show(&self.trail.path().to_string_lossy()),
+            self.show(&unsent.receiver),
+            unsent.first - 1,
+        )
     }
 
     pub(super) fn waits(&self) -> Waits {
