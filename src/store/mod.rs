@@ -155,6 +155,11 @@ pub trait Store: Send + Sync {
     /// The store refuses, or can't be reached.
     fn forget(&self, rotation: &str) -> Result<(), StoreError>;
 
+    /// Whether [`hand_over`](Self::hand_over) works here.
+    fn wraps(&self) -> bool {
+        false
+    }
+
     /// Gives a token that whoever is to have a slot's value opens once, within `lifetime`, so that
     /// the value itself passes through nobody's hands; if it was opened before, that shows.
     ///

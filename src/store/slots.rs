@@ -57,6 +57,11 @@ pub(super) trait Slots: Send + Sync {
     /// Empties a slot that is in that state; an empty one is no error.
     fn remove(&self, slot: Slot, held: &Held) -> Result<(), StoreError>;
 
+    /// See [`Store::wraps`].
+    fn wraps(&self) -> bool {
+        false
+    }
+
     /// See [`Store::hand_over`].
     fn hand_over(&self, _: Slot, _: Duration) -> Result<Secret, StoreError> {
         Err(StoreError::Unable {
@@ -299,6 +304,10 @@ impl<S: Slots> Store for S {
             note: Some(&kept),
         };
         self.put(Slot::Current, put, Expect::Version(over))
+    }
+
+    fn wraps(&self) -> bool {
+        Slots::wraps(self)
     }
 
     fn hand_over(&self, slot: Slot, lifetime: Duration) -> Result<Secret, StoreError> {

@@ -188,6 +188,8 @@ impl Drill {
                 place: ".env".to_owned(),
                 canary: false,
             }],
+            expire_a: None,
+            expire_b: None,
             waits: Waits {
                 answers: 3,
                 between: 0,

@@ -4,22 +4,26 @@ use std::cell::RefCell;
 use std::io::{self, Read, Write};
 
 use super::setup::Setup;
-use super::{plan, show};
+use super::show;
 use crate::cli::{Context, Exit};
 use crate::rotate::{Api, Entry, Halt, Journal, Plan, Run, Stopped, World};
 use crate::secret::{Masked, Secret};
 
 /// What is to be carried out with.
-pub(in crate::cli) struct Applying {
-    pub(super) setup: Setup,
+pub(super) struct Applying<'a> {
+    pub(super) setup: &'a Setup,
     pub(super) journal: Journal,
     /// Key B, if its owner handed it over.
     pub(super) handed: Option<Secret>,
+    /// Key A, if it is at hand; else it is looked for in the stores.
+    pub(super) key_a: Option<Secret>,
 }
 
 /// A new rotation, or one that is under way.
 pub(super) enum Begin {
     New(Box<Plan>),
+    /// One that nobody asked for, and how many of them a day has.
+    Automatic(Box<Plan>, u32),
     Resume(String),
 }
 
@@ -48,7 +52,7 @@ pub(super) fn handed(wanted: bool) -> anyhow::Result<Option<Secret>> {
 }
 
 pub(super) fn drive(
-    applying: Applying,
+    applying: Applying<'_>,
     context: &Context,
     begin: Begin,
     ending: Ending,
@@ -57,13 +61,13 @@ pub(super) fn drive(
         setup,
         mut journal,
         handed,
+        key_a,
     } = applying;
-    let setup = &setup;
-    let masked = match &begin {
-        Begin::New(plan) => plan.key.masked.clone(),
-        Begin::Resume(id) => journal.read(id)?.plan.key.masked,
+    let print = match &begin {
+        Begin::New(plan) | Begin::Automatic(plan, _) => plan.fingerprint,
+        Begin::Resume(id) => journal.read(id)?.plan.fingerprint,
     };
-    let key_a = plan::value_of(setup, &masked);
+    let key_a = key_a.or_else(|| setup.find(print?));
     let api = Api::new(&setup.organisation.admin);
     let trouble = RefCell::new(None);
     let watch = |plan: &Plan, entry: &Entry| {
@@ -86,6 +90,7 @@ pub(super) fn drive(
     };
     let run = match begin {
         Begin::New(plan) => Run::begin(*plan, &mut journal, world),
+        Begin::Automatic(plan, a_day) => Run::begin_automatic(*plan, &mut journal, world, a_day),
         Begin::Resume(id) => Run::resume(&id, &mut journal, world),
     };
     let mut run = Box::new(run?);
@@ -151,6 +156,7 @@ pub(super) fn drive(
             setup.show(&error)
         )?;
     }
+    setup.close(context)?;
     Ok(exit)
 }
 
