@@ -67,7 +67,7 @@ impl Cluster {
         let client = Client::new(http).map_err(|error| section.invalid(error.to_string()))?;
         let token = given
             .token
-            .or_else(|| inside.then(|| Credential::File(mounted("token"))));
+            .or_else(|| inside.then(|| Credential::File(mounted("token").into())));
         let token = token.ok_or_else(|| section.invalid("`token` is missing"))?;
         let token = token
             .get(section, around)

@@ -260,6 +260,92 @@ fn keys_end_by_themselves_where_the_api_knows_that() {
 }
 
 #[test]
+fn what_stands_in_the_way_is_in_the_plan() {
+    let wrong = |scene: &Scene, wish: &Wish, why: &str| {
+        let before = live(&scene.sandbox);
+        let admin = admin(&scene.sandbox);
+        let outcome = prepare(wish, &Api::new(&admin), &scene.stores, &scene.rollouts);
+        let told = outcome.expect_err(why).join("; ");
+        assert!(told.contains(why), "{why}: {told}");
+        assert_eq!(live(&scene.sandbox), before);
+        told
+    };
+    let graceful = |scene: &Scene| scene.wish(Strategy::Graceful);
+    // An admin key that may only read.
+    for strategy in [Strategy::Graceful, Strategy::RevokeOnly] {
+        let scene = Scene::new(Generation::New);
+        let value = scene.sandbox.admin_key();
+        scene.sandbox.with(|world| {
+            let admin = world.keys.iter_mut().find(|key| key.value == value);
+            admin.unwrap().scopes = vec!["api.management.read".to_owned()];
+        });
+        let told = wrong(&scene, &scene.wish(strategy), "admin key may change keys");
+        assert!(told.contains("api.management.write"), "{told}");
+    }
+    // A person's key, which may be deleted by whoever may write.
+    let mut scene = Scene::new(Generation::New);
+    (scene.project, scene.key) = scene.sandbox.with(|world| {
+        let person = |key: &&sandbox::Key| {
+            matches!(key.owner, sandbox::Owner::User(_)) && key.deleted.is_none()
+        };
+        let of_project = |key: &sandbox::Key| Some((key.project.clone()?, key.id.clone()));
+        world
+            .keys
+            .iter()
+            .filter(person)
+            .find_map(of_project)
+            .unwrap()
+    });
+    scene.sandbox.with(|world| {
+        let admin = world.keys.iter_mut().find(|key| key.project.is_none());
+        admin.unwrap().scopes = vec!["api.management.read".to_owned()];
+    });
+    let mut revoke = scene.wish(Strategy::RevokeOnly);
+    revoke.value = None;
+    wrong(&scene, &revoke, "admin key may change keys");
+    // A project that was archived meanwhile.
+    let scene = Scene::new(Generation::New);
+    scene.sandbox.with(|world| {
+        let now = world.now();
+        let project = world
+            .projects
+            .iter_mut()
+            .find(|one| one.id == scene.project);
+        project.unwrap().archived = Some(now);
+    });
+    wrong(&scene, &graceful(&scene), "is archived");
+    // Several consumers, of which one reads from nowhere that is known.
+    let mut scene = Scene::new(Generation::New);
+    let mut wish = graceful(&scene);
+    wish.consumers.push(Consumer {
+        name: "worker".to_owned(),
+        place: "kubernetes".to_owned(),
+        canary: false,
+    });
+    let told = wrong(&scene, &wish, "kubernetes is not in your config.toml");
+    assert!(
+        told.contains("nothing says how worker is rolled out"),
+        "{told}"
+    );
+    // A store that hands out something else.
+    let other = Secret::new(b"something else".to_vec());
+    let stranger: Arc<dyn Store> = Arc::new(Memory::new(other));
+    scene.stores.insert("vault".to_owned(), stranger);
+    wrong(&scene, &graceful(&scene), "does not hold key A");
+    // Another key of the project whose masked form is the same.
+    let scene = Scene::new(Generation::New);
+    scene.sandbox.with(|world| {
+        let mut twin = world.key(&scene.key).unwrap().clone();
+        let mut value = twin.value.expose().to_vec();
+        let middle = value.len() / 2 + 12;
+        value[middle] = if value[middle] == b'x' { b'y' } else { b'x' };
+        (twin.id, twin.value) = ("key_twin".to_owned(), Secret::new(value));
+        world.keys.push(twin);
+    });
+    wrong(&scene, &graceful(&scene), "and like key_twin");
+}
+
+#[test]
 fn a_contained_project_gets_its_limits_back() {
     let sandbox = start(Generation::New);
     let (project, _, _) = leaked(&sandbox);

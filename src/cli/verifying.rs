@@ -15,7 +15,7 @@ use super::context::Context;
 use super::error::Hint;
 use super::rotate::RotateFlags;
 use super::settings::Loaded;
-use crate::config::{KeySource, OpenAi, Private};
+use crate::config::{Credential, OpenAi, Private};
 use crate::finding::{Finding, Place};
 use crate::matcher::Matcher;
 use crate::openai::{Admin, News, Progress, Service};
@@ -167,7 +167,7 @@ fn admins(private: &Private, named: &[String]) -> anyhow::Result<BTreeMap<String
     }
     let set = std::env::var_os(ADMIN_KEY).is_some_and(|value| !value.is_empty());
     if found.is_empty() && set {
-        let key = asking::key(&KeySource::Env(ADMIN_KEY.to_owned()))?;
+        let key = asking::key(&Credential::Env(ADMIN_KEY.to_owned()))?;
         found.insert("default".to_owned(), key);
     }
     Ok(found)

@@ -223,6 +223,8 @@ impl Look<'_> {
                 Some((making, revoking))
             }
             Owner::User(user) => {
+                // An admin key that may only read is refused here, and not when it has to delete.
+                self.changes_single(key)?;
                 let making = match (wish.handed, wish.new_account, wish.strategy) {
                     (_, _, Strategy::RevokeOnly) | (true, _, _) => Making::Handed,
                     (false, true, _) => {
@@ -250,7 +252,7 @@ impl Look<'_> {
             let answer = self
                 .organisation
                 .changes_single_keys(&self.wish.project, &key.id);
-            self.single = self.asked("see what the API can do", answer);
+            self.single = self.asked("see whether the admin key may change keys", answer);
         }
         self.single
     }

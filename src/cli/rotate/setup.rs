@@ -164,12 +164,11 @@ impl SetupFlags {
             (Some(one), 0) => one,
             _ => bail!("there are several organisations: name one with --profile"),
         };
-        let variable_of = |name: &str| variable(name).map(|value| Secret::new(value.into_bytes()));
         let private = loaded.private()?;
         let http = asking::reached(&private.network, false)?;
         let outside = Outside {
             surroundings: Surroundings {
-                variable: &variable_of,
+                variable: &asking::secret_variable,
             },
             http: &http,
         };
