@@ -29,6 +29,7 @@ pub mod secret;
 pub mod source;
 pub mod store;
 pub mod suppress;
+pub mod swarm;
 pub mod unpack;
 pub mod verdict;
 pub mod verify;

@@ -2,10 +2,13 @@
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{NoProxy, Proxy, blocking, redirect, retry};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
 
@@ -13,6 +16,23 @@ use super::{Answer, Error, Method, Request, Settings, Trouble};
 
 /// What is always reached without a proxy: a proxy would be handed plain text.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
+
+/// Everything goes through a socket of this machine.
+#[cfg(unix)]
+fn through(
+    builder: blocking::ClientBuilder,
+    socket: &Path,
+) -> Result<blocking::ClientBuilder, String> {
+    Ok(builder.unix_socket(socket))
+}
+
+#[cfg(not(unix))]
+fn through(_: blocking::ClientBuilder, socket: &Path) -> Result<blocking::ClientBuilder, String> {
+    Err(format!(
+        "{}: this system has no such sockets",
+        socket.display()
+    ))
+}
 
 /// Talks to servers. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
@@ -42,8 +62,17 @@ impl Client {
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| wrong(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let tls = match &settings.identity {
+            None => tls.with_no_client_auth(),
+            Some(identity) => {
+                let unusable = |why: String| wrong(format!("our certificate can't be used: {why}"));
+                let key = PrivateKeyDer::from_pem_slice(identity.key.expose())
+                    .map_err(|error| unusable(format!("its key is no PEM: {error}")))?;
+                tls.with_client_auth_cert(identity.certificates.clone(), key)
+                    .map_err(|error| unusable(error.to_string()))?
+            }
+        };
         let mut builder = blocking::Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(redirect::Policy::none())
@@ -62,6 +91,9 @@ impl Client {
             let proxy = Proxy::all(address).map_err(|_| unreadable())?;
             let without = format!("{LOOPBACK},{}", settings.no_proxy);
             builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&without)));
+        }
+        if let Some(socket) = &settings.socket {
+            builder = through(builder, socket).map_err(wrong)?;
         }
         let inner = builder
             .build()

@@ -1,6 +1,7 @@
 //! The one HTTP client and the one TLS backend of the program, for all rooms that talk to a
 //! server. It says what it may do and no more: https only (loopback alone may be plain), no
 //! redirects, no proxy and no certificate that it was not given, every wait and every body bounded.
+//! What listens on a socket of this machine is talked to by the same client.
 //!
 //! Secrets travel in headers and bodies that are marked as such. They are never part of an
 //! address, and no error holds what was sent or what came back.
@@ -14,6 +15,7 @@ pub(crate) mod scripted;
 mod tests;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -41,6 +43,19 @@ pub struct Settings {
     pub no_proxy: String,
     /// Whom to trust. Empty: nobody, so that only plain loopback can be reached.
     pub roots: Vec<Root>,
+    /// How we show who we are, to servers that ask for a certificate.
+    pub identity: Option<Identity>,
+    /// A socket of this machine that everything goes through, whatever the address says.
+    pub socket: Option<PathBuf>,
+}
+
+/// A certificate of ours, and its private key.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The certificate, and those that lead from it to a root.
+    pub certificates: Vec<Root>,
+    /// The private key, as PEM.
+    pub key: Secret,
 }
 
 impl Default for Settings {
@@ -52,6 +67,8 @@ impl Default for Settings {
             proxy: None,
             no_proxy: String::new(),
             roots: Vec::new(),
+            identity: None,
+            socket: None,
         }
     }
 }

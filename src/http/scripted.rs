@@ -24,25 +24,52 @@ pub(crate) struct Scripted {
     at: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     over: Arc<AtomicBool>,
+    /// Connects, so that whoever waits for that goes on.
+    knock: Box<dyn Fn() + Send>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Scripted {
     /// `answer` gets each request and its number, from 0, and gives the bytes to be sent; then the
     /// connection is closed.
-    pub(crate) fn new(mut answer: impl FnMut(usize, &Asked) -> Vec<u8> + Send + 'static) -> Self {
+    pub(crate) fn new(answer: impl FnMut(usize, &Asked) -> Vec<u8> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
+        let knock = move || drop(TcpStream::connect(at));
+        Self::serve(at, knock, move || Ok(listener.accept()?.0), answer)
+    }
+
+    /// The same at a socket of this machine.
+    #[cfg(unix)]
+    pub(crate) fn at_socket(
+        socket: &std::path::Path,
+        answer: impl FnMut(usize, &Asked) -> Vec<u8> + Send + 'static,
+    ) -> Self {
+        use std::os::unix::net::{UnixListener, UnixStream};
+        let listener = UnixListener::bind(socket).unwrap();
+        let path = socket.to_owned();
+        let knock = move || drop(UnixStream::connect(&path));
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::serve(nowhere, knock, move || Ok(listener.accept()?.0), answer)
+    }
+
+    fn serve<S: Read + Write>(
+        at: SocketAddr,
+        knock: impl Fn() + Send + 'static,
+        accept: impl Fn() -> std::io::Result<S> + Send + 'static,
+        mut answer: impl FnMut(usize, &Asked) -> Vec<u8> + Send + 'static,
+    ) -> Self {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let over = Arc::new(AtomicBool::new(false));
         let (log, end) = (Arc::clone(&asked), Arc::clone(&over));
         let thread = std::thread::spawn(move || {
-            for stream in listener.incoming() {
+            loop {
+                let stream = accept();
                 if end.load(Ordering::Relaxed) {
                     return;
                 }
                 let Ok(mut stream) = stream else { continue };
-                let Some(request) = read(&stream) else {
+                let Some(request) = read(&mut stream) else {
                     continue;
                 };
                 let number = log.lock().unwrap().len();
@@ -54,6 +81,7 @@ impl Scripted {
             at,
             asked,
             over,
+            knock: Box::new(knock),
             thread: Some(thread),
         }
     }
@@ -70,12 +98,12 @@ impl Scripted {
 impl Drop for Scripted {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
-        let _ = TcpStream::connect(self.at);
+        (self.knock)();
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-fn read(stream: &TcpStream) -> Option<Asked> {
+fn read(stream: &mut impl Read) -> Option<Asked> {
     let mut input = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {

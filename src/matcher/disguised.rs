@@ -85,9 +85,15 @@ impl Undone {
             // What begins alike goes on alike.
             let start = there(first.max(reading.from[0].start as usize + reading.base))?;
             let mine = start as usize + reading.base - base;
-            let mine = from.binary_search_by_key(&(mine as u32), |f| f.start).ok()?;
-            let other = reading.from.binary_search_by_key(&start, |f| f.start).ok()?;
-            let shift = |f: &Range<u32>, base: usize| f.start as usize + base..f.end as usize + base;
+            let mine = from
+                .binary_search_by_key(&(mine as u32), |f| f.start)
+                .ok()?;
+            let other = reading
+                .from
+                .binary_search_by_key(&start, |f| f.start)
+                .ok()?;
+            let shift =
+                |f: &Range<u32>, base: usize| f.start as usize + base..f.end as usize + base;
             if shift(&from[mine], base) != shift(&reading.from[other], reading.base) {
                 return None;
             }

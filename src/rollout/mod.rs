@@ -13,6 +13,7 @@ mod health;
 mod kubernetes;
 mod program;
 mod simulated;
+mod swarm;
 mod systemd;
 mod wait;
 
@@ -128,6 +129,7 @@ pub struct Kind {
 #[rustfmt::skip]
 pub const KINDS: &[Kind] = &[
     Kind { name: "kubernetes", help: "a Deployment, StatefulSet or DaemonSet whose pods are replaced", open: kubernetes::open },
+    Kind { name: "swarm", help: "a service of a Docker Swarm whose tasks are replaced", open: swarm::open },
     Kind { name: "systemd", help: "a systemd unit that is restarted", open: systemd::open },
     Kind { name: "gitlab", help: "a pipeline of GitLab that is waited for", open: gitlab::open },
     Kind { name: "github", help: "a workflow of GitHub Actions that is waited for", open: github::open },

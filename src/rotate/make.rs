@@ -235,8 +235,12 @@ impl Run<'_> {
         }
         for place in &self.plan.places {
             let held = self.store(place)?.read(crate::store::Slot::Current)?;
-            let value = held.and_then(|held| held.value);
-            if value.is_some_and(|value| fits(&row.masked, &value)) {
+            let made = attempt.made.as_ref().map(|made| made.fingerprint);
+            let is_it = held.is_some_and(|held| match &held.value {
+                Some(value) => fits(&row.masked, value),
+                None => made.is_some() && held.fingerprint() == made,
+            });
+            if is_it {
                 return refuse(&format!("{place} hands it out"));
             }
         }

@@ -46,6 +46,8 @@ pub struct Versions {
     pub promoted: Option<Version>,
     /// Readers may get key B: it was at least tried.
     pub touched: bool,
+    /// What readers got before that.
+    pub over: Option<Version>,
 }
 
 /// What is known of key A's end.
@@ -133,8 +135,10 @@ impl Memory {
                 if let Act::RollOut { consumer } = &entry.act {
                     self.touched.insert(consumer.clone());
                 }
-                if let Act::Promote { place, .. } = &entry.act {
-                    self.versions(place).touched = true;
+                if let Act::Promote { place, over } = &entry.act {
+                    let versions = self.versions(place);
+                    versions.touched = true;
+                    versions.over.get_or_insert_with(|| over.clone());
                 }
                 if let Act::Stage { place } | Act::Promote { place, .. } = &entry.act {
                     self.versions(place).untidy = true;
@@ -186,7 +190,7 @@ impl Memory {
             Act::Promote { place, .. } => self.versions(place).promoted = fact.version.clone(),
             Act::Restore { place, .. } => {
                 let versions = self.versions(place);
-                (versions.promoted, versions.touched) = (None, false);
+                (versions.promoted, versions.touched, versions.over) = (None, false, None);
             }
             Act::Forget { place } => {
                 let versions = self.versions(place);

@@ -22,7 +22,7 @@ use super::organisation::CallError;
 use super::plan::Strategy;
 use super::run::{Halt, Run};
 use crate::rollout::Direction;
-use crate::store::Slot;
+use crate::store::{Slot, Store, StoreError, Version};
 
 /// A rotation in the state `S`.
 pub struct Rotation<'a, S> {
@@ -352,14 +352,22 @@ impl Run<'_> {
             place: place.clone(),
             over: over.clone(),
         };
+        let mut doubtful = self.memory.pending.as_ref() == Some(&act);
         self.perform(act, |run| {
             let value = run.value().ok_or_else(lost)?;
             let store = run.store(&place)?;
             run.keep_lock()?;
             let note = run.note(value.fingerprint());
-            let version = store.promote(&value, &note, &over)?;
+            let over = replaced(store, &over, doubtful)?;
+            let promoted = store.promote(&value, &note, &over);
+            doubtful |= promoted.as_ref().is_err_and(StoreError::may_have_changed);
+            let version = promoted?;
             let held = store.read(Slot::Current)?;
-            if held.and_then(|held| held.fingerprint()) != Some(value.fingerprint()) {
+            let is_there = held.is_some_and(|held| match held.fingerprint() {
+                Some(print) => print == value.fingerprint(),
+                None => held.version == version,
+            });
+            if !is_there {
                 let text = format!("{place} hands out something else than was promoted");
                 return Err(CallError::Unsure(text));
             }
@@ -373,7 +381,7 @@ impl Run<'_> {
 
     /// The version that a promotion replaces: what the last intent said, if there was one, so
     /// that a promotion whose answer was lost is known again.
-    fn version_under(&mut self, place: &str) -> Result<crate::store::Version, Halt> {
+    fn version_under(&mut self, place: &str) -> Result<Version, Halt> {
         if let Some(Act::Promote { place: of, over }) = &self.memory.pending
             && of == place
         {
@@ -408,6 +416,23 @@ impl Run<'_> {
             tries,
         })
     }
+}
+
+/// What a write is to replace. A store that tells nothing of what it holds may hold what we wrote
+/// ourselves, where one write may have gone through.
+pub(super) fn replaced(
+    store: &dyn Store,
+    over: &Version,
+    doubtful: bool,
+) -> Result<Version, StoreError> {
+    let held = match doubtful {
+        true => store.read(Slot::Current)?,
+        false => None,
+    };
+    Ok(match held {
+        Some(held) if held.fingerprint().is_none() => held.version,
+        _ => over.clone(),
+    })
 }
 
 /// Key B's value was only in memory, and that is gone.

@@ -11,6 +11,8 @@ use super::plan::Strategy;
 use super::run::Halt;
 use super::world::{Bench, Way, Work, was_killed};
 use crate::clock::Clock;
+use crate::secret::Secret;
+use crate::store::{Capabilities, CheckAndSet, GivesBack, Memory};
 
 const fn way(strategy: Strategy, old: bool, expire_a: Option<u64>) -> Way {
     Way {
@@ -288,6 +290,108 @@ fn key_b_is_handed_over_once_while_it_waits() {
     finish(&bench);
     assert!(said(hand_over(&bench.summary(), "main")).contains("no key B waits"));
     assert!(store.wraps());
+}
+
+#[test]
+fn three_stages_are_moved_one_after_the_other() {
+    let (bench, moves) = Bench::in_three_stages("nobody");
+    bench.process(None, Work::Drive).0.unwrap();
+    bench.assert_ended(Strategy::Graceful);
+    let moves = moves.lock().unwrap().clone();
+    assert_eq!(
+        moves,
+        [
+            "api/canary Forward",
+            "api/quarter Forward",
+            "api/rest Forward"
+        ]
+    );
+}
+
+#[test]
+fn a_stage_in_the_middle_that_is_not_well_stops_the_next_and_all_come_back() {
+    let (bench, moves) = Bench::in_three_stages("api/quarter");
+    let (outcome, _) = bench.process(None, Work::Drive);
+    assert!(
+        matches!(&outcome, Err(Halt::Refused { why, .. }) if why.contains("does not like")),
+        "{outcome:?}"
+    );
+    bench.process(None, Work::Abort).0.unwrap();
+    bench.assert_ended(Strategy::Graceful);
+    assert!(bench.organisation.live().contains(&bench.key_a));
+    assert_eq!(*bench.failed.lock().unwrap(), 0);
+    let moves = moves.lock().unwrap().clone();
+    assert_eq!(
+        moves,
+        [
+            "api/canary Forward",
+            "api/quarter Forward",
+            "api/canary Back",
+            "api/quarter Back"
+        ]
+    );
+}
+
+/// Stores that give no value back: GitHub's, which tells nothing of what it holds, and a Swarm's,
+/// which tells whose it is.
+fn silent(two_versions: bool) -> impl Fn(Secret) -> Memory {
+    move |current| {
+        let can = Capabilities {
+            two_versions,
+            reads_back: false,
+            gives_back: GivesBack::WithValue,
+            check_and_set: CheckAndSet::Narrow,
+            locks: true,
+        };
+        Memory::with(current, can)
+    }
+}
+
+#[test]
+fn stores_that_give_nothing_back_are_rotated_and_undone_from_anywhere() {
+    for two_versions in [false, true] {
+        let new = || Bench::with(WAYS[0], &silent(two_versions));
+        let whole = new();
+        let entries = whole.process(None, Work::Drive).1;
+        whole.assert_ended(Strategy::Graceful);
+        for entry in 0..entries {
+            for abort in [false, true] {
+                let bench = new();
+                assert!(was_killed(&bench.process(Some(entry), Work::Drive).0));
+                let went_on = !abort && bench.process(None, Work::Drive).0.is_ok();
+                // Key B's value may be lost while one store hands it out: then there is only back.
+                if !went_on && bench.process(None, Work::Abort).0.is_err() {
+                    finish(&bench); // key A is gone already
+                }
+                bench.assert_ended(Strategy::Graceful);
+                assert_eq!(*bench.failed.lock().unwrap(), 0, "killed at {entry}");
+            }
+        }
+    }
+}
+
+#[test]
+fn answers_lost_by_stores_that_give_nothing_back_are_no_end() {
+    use crate::store::{Call, Fault};
+    for two_versions in [false, true] {
+        for call in Call::ALL {
+            for fault in [Fault::BeforeCommit, Fault::AfterCommit] {
+                let bench = Bench::with(WAYS[0], &silent(two_versions));
+                bench.places["main"].order(call, 0, fault, 2);
+                bench.process(None, Work::Drive).0.unwrap();
+                bench.assert_ended(Strategy::Graceful);
+
+                // The way back, with the canary moved.
+                let bench = Bench::with(WAYS[0], &silent(two_versions));
+                bench.places["main"].order(Call::Promote, 0, Fault::Denied, 1);
+                assert!(bench.process(None, Work::Drive).0.is_err());
+                bench.places["canary"].order(call, 0, fault, 2);
+                bench.process(None, Work::Abort).0.unwrap();
+                bench.assert_ended(Strategy::Graceful);
+                assert_eq!(*bench.failed.lock().unwrap(), 0, "{call:?} {fault:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use super::act::{Act, Fact, Phase};
 use super::organisation::CallError;
 use super::run::{Halt, Run};
+use super::states::replaced;
 use crate::rollout::Direction;
-use crate::store::Slot;
+use crate::store::{Slot, StoreError};
 
 impl Run<'_> {
     /// Undoes everything: consumers get key A again, then key B is deleted.
@@ -86,6 +87,9 @@ impl Run<'_> {
             place: place.clone(),
             over: over.clone(),
         };
+        let mut doubtful = self.memory.pending.as_ref() == Some(&act);
+        let before = self.memory.places.get(&place);
+        let before = before.and_then(|versions| versions.over.clone());
         self.perform(act, |run| {
             let store = run.store(&place)?;
             let Some(print_b) = run.memory.key_b().map(|made| made.fingerprint) else {
@@ -93,12 +97,19 @@ impl Run<'_> {
             };
             let held = store.read(Slot::Current)?;
             // The promotion may not have happened.
-            if held.and_then(|held| held.fingerprint()) != Some(print_b) {
+            let is_b = held.is_some_and(|held| match held.fingerprint() {
+                Some(print) => print == print_b,
+                None => Some(held.version) != before,
+            });
+            if !is_b {
                 return Ok(Fact::default());
             }
             run.keep_lock()?;
             let note = run.note(print_b);
-            let version = store.restore(run.world.key_a, &note, &over)?;
+            let over = replaced(store, &over, doubtful)?;
+            let restored = store.restore(run.world.key_a, &note, &over);
+            doubtful |= restored.as_ref().is_err_and(StoreError::may_have_changed);
+            let version = restored?;
             Ok(Fact {
                 version: Some(version),
                 ..Fact::default()
@@ -150,6 +161,13 @@ impl Run<'_> {
     /// Key B's value was lost before every store had it: what there is of it goes, and another
     /// one is made.
     pub(super) fn start_over(&mut self) -> Result<(), Halt> {
+        let mut places = self.memory.places.iter();
+        if let Some((place, _)) = places.find(|(_, versions)| versions.touched) {
+            return Err(Halt::Human(format!(
+                "key B's value is lost, and {place} may hand it out already: abort; or, if a consumer can tell you key B, hand it over (resume {} --handed, on standard input)",
+                self.plan.id
+            )));
+        }
         self.tidy()?;
         let attempt = self.memory.attempts.last().cloned();
         if let Some(attempt) = attempt.filter(|one| !one.gone) {

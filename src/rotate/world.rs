@@ -13,7 +13,7 @@ use super::plan::{Consumer, Making, Plan, Revoking, Strategy, Waits};
 use super::run::{Halt, Run, World};
 use super::states::Stopped;
 use crate::clock::manual::Manual;
-use crate::rollout::{Direction, Simulated, Stage};
+use crate::rollout::{Direction, Health, RolloutError, Simulated, Stage};
 use crate::secret::Secret;
 use crate::store::{Faulty, Memory, Slot, Store};
 
@@ -58,6 +58,11 @@ impl Bench {
     }
 
     pub(super) fn of(way: Way) -> Self {
+        Self::with(way, &Memory::new)
+    }
+
+    /// The same with stores that `store` makes.
+    pub(super) fn with(way: Way, store: &dyn Fn(Secret) -> Memory) -> Self {
         let Way {
             strategy,
             old: old_generation,
@@ -97,7 +102,7 @@ impl Bench {
             bench.plan.lock = None;
         }
         for place in bench.plan.places.clone() {
-            let store = Arc::new(Faulty::new(Memory::new(bench.key_a.clone())));
+            let store = Arc::new(Faulty::new(store(bench.key_a.clone())));
             bench.stores.insert(place.clone(), store.clone());
             bench.places.insert(place, store);
         }
@@ -105,6 +110,40 @@ impl Bench {
             bench.add_consumer(&consumer);
         }
         bench
+    }
+
+    /// One consumer in three stages, one after the other, that read from one place. `ill` is not
+    /// healthy with any key but key A. Tells in which order they were moved.
+    pub(super) fn in_three_stages(ill: &str) -> (Self, Arc<Mutex<Vec<String>>>) {
+        let mut bench = Self::new(Strategy::Graceful, false);
+        bench.plan.places.retain(|place| place == "main");
+        (bench.held, bench.rollouts) = Default::default();
+        bench.places.remove("canary");
+        let moves = Arc::new(Mutex::new(Vec::new()));
+        bench.plan.consumers = ["api/canary", "api/quarter", "api/rest"]
+            .map(|name| Consumer {
+                name: name.to_owned(),
+                place: "main".to_owned(),
+                canary: name.ends_with("canary"),
+            })
+            .to_vec();
+        for consumer in bench.plan.consumers.clone() {
+            bench.add_consumer(&consumer);
+            let held = bench.held[&consumer.name].clone();
+            let (name, log) = (consumer.name.clone(), Arc::clone(&moves));
+            let store = bench.places["main"].clone();
+            let (of_health, key_a) = (held.clone(), bench.key_a.clone());
+            let stage = bench.rollouts.get_mut(&consumer.name).unwrap();
+            let restart = move |direction: Direction| {
+                log.lock().unwrap().push(format!("{name} {direction:?}"));
+                *held.lock().unwrap() = store.inner().handed_out().unwrap();
+            };
+            stage.rollout = Box::new(Simulated::done_after(1).calling(restart));
+            if consumer.name == ill {
+                stage.health = vec![Box::new(Only(of_health, key_a))];
+            }
+        }
+        (bench, moves)
     }
 
     fn add_consumer(&mut self, consumer: &Consumer) {
@@ -218,6 +257,25 @@ impl Bench {
             );
         } else {
             assert!(!live.contains(&self.key_a), "key A lives");
+        }
+    }
+}
+
+/// Well with one key only.
+struct Only(Held, Secret);
+
+impl Health for Only {
+    fn question(&self) -> String {
+        "is it well?".to_owned()
+    }
+
+    fn check(&self) -> Result<(), RolloutError> {
+        match *self.0.lock().unwrap() == self.1 {
+            true => Ok(()),
+            false => Err(RolloutError::Failed {
+                target: "a consumer".to_owned(),
+                reason: "it does not like its key".to_owned(),
+            }),
         }
     }
 }

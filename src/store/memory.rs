@@ -104,6 +104,9 @@ impl Slots for Memory {
         let mut held = self.state().slots.get(&slot).cloned();
         if !self.about.can.reads_back && slot != Slot::Lock {
             held.iter_mut().for_each(|held| held.value = None);
+            if !self.about.can.two_versions {
+                held.iter_mut().for_each(|held| held.note = None);
+            }
         }
         Ok(held)
     }

@@ -17,11 +17,12 @@ mod memory;
 mod program;
 pub(crate) mod rest;
 mod slots;
+pub(crate) mod swarm;
 mod types;
 mod vault;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "kubernetes", help: "a key of a Kubernetes Secret", open: kubernetes::open },
     Kind { name: "gitlab", help: "a CI/CD variable of a GitLab project or group", open: gitlab::open },
     Kind { name: "github", help: "a secret of GitHub Actions", open: github::open },
+    Kind { name: "swarm", help: "a secret of a Docker Swarm", open: swarm::open },
     Kind { name: "program", help: "a program of your own (protocol skewer.store/1)", open: program::open },
 ];
 

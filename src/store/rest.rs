@@ -112,6 +112,16 @@ impl Rest {
         }
     }
 
+    /// Somebody else's changes came before ours each time.
+    pub(crate) fn restless(&self, doing: &str) -> StoreError {
+        StoreError::Unreachable {
+            place: self.place.clone(),
+            doing: doing.to_owned(),
+            reason: "it is changed all the time".to_owned(),
+            sent: false,
+        }
+    }
+
     /// An answer that makes no sense.
     pub(crate) fn malformed(&self, doing: &str) -> StoreError {
         StoreError::Malformed {

@@ -62,6 +62,12 @@ pub(super) trait Slots: Send + Sync {
         false
     }
 
+    /// Hands out again what was current before this rotation's promotion, in stores that keep it
+    /// although they don't give its value back; `None` in all others. It may be repeated, too.
+    fn turn_back(&self, _: &Note, _: &Version) -> Result<Option<Version>, StoreError> {
+        Ok(None)
+    }
+
     /// See [`Store::hand_over`].
     fn hand_over(&self, _: Slot, _: Duration) -> Result<Secret, StoreError> {
         Err(StoreError::Unable {
@@ -281,6 +287,9 @@ impl<S: Slots> Store for S {
         note: &Note,
         over: &Version,
     ) -> Result<Version, StoreError> {
+        if let Some(version) = self.turn_back(note, over)? {
+            return Ok(version);
+        }
         let kept = match self.about().can.gives_back {
             GivesBack::Itself => self.own(Slot::Previous, note)?.and_then(|held| held.value),
             GivesBack::WithValue => None,

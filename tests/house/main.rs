@@ -14,8 +14,8 @@ const LAYERS: &[&[&str]] = &[
         "secret", "finding", "coverage", "account", "clock", "verdict", "disk", "process",
     ],
     &[
-        "rules", "config", "cluster", "suppress", "cache", "repo", "http", "openai", "store",
-        "rollout", "report", "audit",
+        "rules", "config", "cluster", "swarm", "suppress", "cache", "repo", "http", "openai",
+        "store", "rollout", "report", "audit",
     ],
     &["matcher", "unpack", "verify"],
     &["examine", "rotate"],
@@ -33,7 +33,11 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("process", "secret"),
     ("cluster", "config"),
     ("cluster", "http"),
+    ("swarm", "config"),
+    ("swarm", "http"),
     ("store", "cluster"),
+    ("store", "swarm"),
+    ("rollout", "swarm"),
     ("rollout", "cluster"),
     ("rollout", "store"),
     ("store", "config"),
@@ -47,7 +51,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
 
 /// Rooms that talk to the network. A scan reaches none of them.
 const NETWORK: &[&str] = &[
-    "http", "cluster", "openai", "verify", "store", "rollout", "rotate",
+    "http", "cluster", "swarm", "openai", "verify", "store", "rollout", "rotate",
 ];
 
 /// What opens connections, or brings a runtime that does.

@@ -195,12 +195,7 @@ impl Kubernetes {
                 }
             }
         }
-        Err(StoreError::Unreachable {
-            place: self.about.place.clone(),
-            doing: doing.to_owned(),
-            reason: "it is changed all the time".to_owned(),
-            sent: false,
-        })
+        Err(self.rest.restless(doing))
     }
 
     fn make(&self, name: &str, key: &str, slot: Slot, put: Put<'_>) -> Request {
