@@ -138,6 +138,7 @@ impl SetupFlags {
                 variable: &variable_of,
             },
             http: &http,
+            now: jiff::Timestamp::now,
         };
         let mut stores: BTreeMap<String, Arc<dyn Store>> = BTreeMap::new();
         for (name, section) in &outer.stores {
