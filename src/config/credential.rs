@@ -2,6 +2,7 @@
 //! the configuration itself, which is a plain file, and never an argument.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -137,6 +138,50 @@ fn printed(command: Vec<String>, has_user: bool) -> Result<Secret, String> {
     }
 }
 
+/// A credential that is got again once it has ended: a file is read and a program asked anew, while
+/// a variable stays as it was.
+pub struct Source {
+    credential: Credential,
+    section: Section,
+    /// What was got first, until it is used; a variable's value for good.
+    first: Mutex<Option<Secret>>,
+}
+
+impl Source {
+    /// Gets the credential for the first time.
+    ///
+    /// # Errors
+    /// See [`Credential::get`].
+    pub fn new(
+        credential: Credential,
+        section: &Section,
+        around: &Surroundings<'_>,
+    ) -> Result<Self, NoCredential> {
+        let first = credential.get(section, around)?;
+        Ok(Self {
+            credential,
+            section: section.clone(),
+            first: Mutex::new(Some(first)),
+        })
+    }
+
+    /// The credential as it is now.
+    ///
+    /// # Errors
+    /// See [`Credential::get`].
+    pub fn get(&self) -> Result<Secret, NoCredential> {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = match self.credential {
+            Credential::Env(_) => first.clone(),
+            _ => first.take(),
+        };
+        let nothing = Surroundings {
+            variable: &|_| None,
+        };
+        first.map_or_else(|| self.credential.get(&self.section, &nothing), Ok)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +229,24 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(failed.contains("why"), "{failed}");
+    }
+
+    #[test]
+    fn a_source_reads_a_file_anew_and_keeps_a_variable() {
+        let variable = |name: &str| (name == "HERE").then(|| Secret::new(b"v".to_vec()));
+        let around = Surroundings {
+            variable: &variable,
+        };
+        let kept = Source::new(Credential::Env("HERE".to_owned()), &section(""), &around).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "one").unwrap();
+        let path = Credential::File(file.path().to_owned());
+        let read = Source::new(path, &section(""), &around).unwrap();
+        for expected in ["one", "two"] {
+            assert_eq!(read.get().unwrap().expose(), expected.as_bytes());
+            assert_eq!(kept.get().unwrap().expose(), b"v");
+            std::fs::write(file.path(), "two").unwrap();
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod section;
 mod table;
 mod value;
 
-pub use self::credential::{Credential, NoCredential, Surroundings};
+pub use self::credential::{Credential, NoCredential, Source, Surroundings};
 pub use self::file::{FILE_NAME, File, Project, USER_FILE, find, read};
 pub use self::globs::Globs;
 pub use self::outer::{Audit, Automatic, Consumer, Outer, OwnerKind, Policy};

@@ -377,6 +377,7 @@ impl Stageset {
                 variable: &|_| None,
             },
             http: &http::Settings::default(),
+            now: jiff::Timestamp::now,
         };
         Ok(Arc::from(store::open(&section, &outside)?))
     }

@@ -171,6 +171,7 @@ impl SetupFlags {
                 variable: &asking::secret_variable,
             },
             http: &http,
+            now: jiff::Timestamp::now,
         };
         let mut stores: BTreeMap<String, Arc<dyn Store>> = BTreeMap::new();
         for (name, section) in &outer.stores {
