@@ -66,8 +66,8 @@ pub(super) fn summary(bytes: &[u8]) -> Result<Value, String> {
     {
         return Ok(whole);
     }
-    let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-    let last = lines.last().map(serde_json::from_slice::<Value>);
+    let mut lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+    let last = lines.next_back().map(serde_json::from_slice::<Value>);
     match last {
         Some(Ok(line)) if line["schema"] == "skewer.line/1" && line["type"] == "summary" => {
             Ok(line)

@@ -56,8 +56,7 @@ fn without_a_policy_there_is_a_plan_and_nothing_more() {
 fn what_lives_and_is_confirmed_and_allowed_is_rotated_and_no_more_a_day() {
     let house = House::new();
     let before = house.live();
-    let policy = format!("{ALLOWED}");
-    house.configure(STAGES, &policy);
+    house.configure(STAGES, ALLOWED);
     leak(&house, &house.value);
     let (code, _, err) = house.run(&SCAN);
     assert_eq!(code, 1, "keys were found: {err}");

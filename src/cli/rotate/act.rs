@@ -51,7 +51,20 @@ pub(super) fn handed(wanted: bool) -> anyhow::Result<Option<Secret>> {
     Ok(Some(Secret::new(value.to_vec())))
 }
 
+/// Carries it out, and tells what of the trail did not get to the log server, however it ended.
 pub(super) fn drive(
+    applying: Applying<'_>,
+    context: &Context,
+    begin: Begin,
+    ending: Ending,
+) -> anyhow::Result<Exit> {
+    let setup = applying.setup;
+    let outcome = carry_out(applying, context, begin, ending);
+    setup.close(context)?;
+    outcome
+}
+
+fn carry_out(
     applying: Applying<'_>,
     context: &Context,
     begin: Begin,
@@ -156,7 +169,6 @@ pub(super) fn drive(
             setup.show(&error)
         )?;
     }
-    setup.close(context)?;
     Ok(exit)
 }
 

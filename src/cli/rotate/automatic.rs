@@ -262,7 +262,7 @@ impl Reacting<'_> {
             new_account: automatic.is_some_and(people),
             ..Draft::default()
         };
-        let prepared = match propose(setup, &aim, &draft)? {
+        let mut prepared = match propose(setup, &aim, &draft)? {
             Ok(prepared) => prepared,
             Err(wrong) => {
                 self.say(suspect, &format!("not rotated: {}", wrong.join("; ")))?;
@@ -280,6 +280,7 @@ impl Reacting<'_> {
                 return Ok(None);
             }
         };
+        prepared.plan.who = format!("[policy.automatic], run by {}", prepared.plan.who);
         let applying = Applying {
             journal: self.flags.journal(&setup.policy)?,
             handed: None,
