@@ -86,6 +86,13 @@ impl Real {
             ],
         );
         let key = certificates().join("leaf.pem").display().to_string();
+        // What accounts of services sign with; it reads no other form.
+        let made = Command::new("openssl")
+            .args(["genrsa", "-traditional", "-out", "accounts.pem", "2048"])
+            .current_dir(real.directory.path())
+            .stderr(Stdio::null())
+            .status();
+        assert!(made.unwrap().success(), "openssl makes a key");
         real.run(
             &programs.join("kube-apiserver"),
             &[
@@ -100,8 +107,8 @@ impl Real {
                 "--cert-dir=certificates".to_owned(),
                 "--token-auth-file=tokens".to_owned(),
                 "--authorization-mode=RBAC".to_owned(),
-                format!("--service-account-key-file={key}"),
-                format!("--service-account-signing-key-file={key}"),
+                "--service-account-key-file=accounts.pem".to_owned(),
+                "--service-account-signing-key-file=accounts.pem".to_owned(),
                 "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
                 "--disable-admission-plugins=ServiceAccount".to_owned(),
                 "--service-cluster-ip-range=10.0.0.0/24".to_owned(),

@@ -62,7 +62,11 @@ fn job() -> Value {
 
 fn script(job: &Value, part: &str) -> String {
     let lines = job[part].as_array().unwrap();
-    lines.iter().map(|line| line.as_str().unwrap()).collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .map(|line| line.as_str().unwrap())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -79,12 +83,24 @@ fn gitlab_runs_it_on_protected_refs_alone_and_one_at_a_time() {
     let rules = job["rules"].as_array().unwrap();
     assert_eq!(rules[0]["if"], "$CI_COMMIT_REF_PROTECTED != \"true\"");
     assert_eq!(rules[0]["when"], "never");
-    assert!(rules.iter().any(|rule| rule["if"] == "$CI_PIPELINE_SOURCE == \"schedule\""));
+    assert!(
+        rules
+            .iter()
+            .any(|rule| rule["if"] == "$CI_PIPELINE_SOURCE == \"schedule\"")
+    );
     assert_eq!(job["interruptible"], "false");
     assert_eq!(job["resource_group"], "skewer-rotation");
-    assert!(job.get("cache").is_none(), "who can write a cache could delete keys");
+    assert!(
+        job.get("cache").is_none(),
+        "who can write a cache could delete keys"
+    );
     assert!(job["id_tokens"]["VAULT_ID_TOKEN"]["aud"].is_string());
-    assert!(job["variables"]["SKEWER_JOURNAL"].as_str().unwrap().starts_with("/var/lib/"));
+    assert!(
+        job["variables"]["SKEWER_JOURNAL"]
+            .as_str()
+            .unwrap()
+            .starts_with("/var/lib/")
+    );
 }
 
 /// The job's own shell with a `skewer` that answers as it is told, and writes down what it was
@@ -101,7 +117,11 @@ impl Shell {
         fs::write(&path, stub).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(&path, mode).unwrap();
-        fs::copy(top().join("rotation.toml"), directory.path().join("rotation.toml")).unwrap();
+        fs::copy(
+            top().join("rotation.toml"),
+            directory.path().join("rotation.toml"),
+        )
+        .unwrap();
         Self(directory)
     }
 
@@ -125,7 +145,9 @@ impl Shell {
     fn asked(&self) -> Vec<Vec<String>> {
         let text = fs::read_to_string(self.0.path().join("asked")).unwrap();
         let lines = text.split("\n\n").filter(|lines| !lines.is_empty());
-        lines.map(|lines| lines.lines().map(str::to_owned).collect()).collect()
+        lines
+            .map(|lines| lines.lines().map(str::to_owned).collect())
+            .collect()
     }
 
     /// The program itself takes each of them, as far as it goes without an organisation.
@@ -159,24 +181,42 @@ fn what_was_begun_is_ended_first_and_one_key_is_rotated_a_run() {
         assert_eq!(output.status.code(), Some(ends), "{said}");
         shell.are_ours();
         let words = shell.asked().into_iter().map(|one| one[1..3].join(" "));
-        words.map(|one| one.replace(" --config", "")).collect::<Vec<_>>()
+        words
+            .map(|one| one.replace(" --config", ""))
+            .collect::<Vec<_>>()
     };
-    assert_eq!(commands(ended, due, 1, "", 0), ["list", "due", "start key_old"]);
+    assert_eq!(
+        commands(ended, due, 1, "", 0),
+        ["list", "due", "start key_old"]
+    );
     assert_eq!(commands(ended, "", 0, "", 0), ["list", "due"]);
     assert_eq!(commands("", "", 2, "", 2), ["list", "due"]);
     let misnamed = "   10 days  key_x  n  named otherwise than the template says\n";
     assert_eq!(commands("", misnamed, 1, "", 0), ["list", "due"]);
-    assert_eq!(commands(ended, due, 1, "key_leaked", 0), ["list", "start key_leaked"]);
+    assert_eq!(
+        commands(ended, due, 1, "key_leaked", 0),
+        ["list", "start key_leaked"]
+    );
     let begun = format!("{ended}2c2c2c2c  2026-11-22T08:00:00Z  being undone  key_3  n\n");
-    assert_eq!(commands(&begun, due, 1, "key_leaked", 0), ["list", "resume 2c2c2c2c"]);
+    assert_eq!(
+        commands(&begun, due, 1, "key_leaked", 0),
+        ["list", "resume 2c2c2c2c"]
+    );
 }
 
 #[test]
 fn the_shell_can_read_it_and_secrets_are_no_arguments() {
     for part in ["before_script", "script"] {
         let text = script(&job(), part);
-        let checked = Command::new("bash").args(["-n", "-c", &text]).output().unwrap();
-        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        let checked = Command::new("bash")
+            .args(["-n", "-c", &text])
+            .output()
+            .unwrap();
+        assert!(
+            checked.status.success(),
+            "{}",
+            String::from_utf8_lossy(&checked.stderr)
+        );
         for secret in ["OPENAI_ADMIN_KEY", "KUBE_TOKEN", "VAULT_ID_TOKEN"] {
             assert!(!text.contains(secret), "{part} handles {secret}");
         }
