@@ -8,6 +8,7 @@ use super::{plan, show};
 use crate::cli::{Context, Exit};
 use crate::rotate::{Api, Entry, Halt, Journal, Plan, Run, Stopped, World};
 use crate::secret::{Masked, Secret};
+use crate::verdict::Mask;
 
 /// What is to be carried out with.
 pub(in crate::cli) struct Applying {
@@ -15,6 +16,8 @@ pub(in crate::cli) struct Applying {
     pub(super) journal: Journal,
     /// Key B, if its owner handed it over.
     pub(super) handed: Option<Secret>,
+    /// Key A, if the user hands it over because no store gives it back.
+    pub(super) key_a: Option<Secret>,
 }
 
 /// A new rotation, or one that is under way.
@@ -34,7 +37,7 @@ pub(super) enum Ending {
 /// No key is longer.
 const LONGEST_KEY: u64 = 4096;
 
-/// Key B from standard input.
+/// A key from standard input.
 pub(super) fn handed(wanted: bool) -> anyhow::Result<Option<Secret>> {
     if !wanted {
         return Ok(None);
@@ -57,13 +60,18 @@ pub(super) fn drive(
         setup,
         mut journal,
         handed,
+        key_a,
     } = applying;
     let setup = &setup;
     let masked = match &begin {
         Begin::New(plan) => plan.key.masked.clone(),
         Begin::Resume(id) => journal.read(id)?.plan.key.masked,
     };
-    let key_a = plan::value_of(setup, &masked);
+    if let Some(value) = &key_a {
+        let fits = Mask::parse(&masked).is_some_and(|mask| mask.fits(value.expose()));
+        anyhow::ensure!(fits, "what is on standard input is not key A ({masked})");
+    }
+    let key_a = key_a.or_else(|| plan::value_of(setup, &masked));
     let api = Api::new(&setup.organisation.admin);
     let trouble = RefCell::new(None);
     let watch = |plan: &Plan, entry: &Entry| {

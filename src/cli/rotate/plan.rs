@@ -209,6 +209,7 @@ fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Resul
     let applying = Applying {
         journal: agreement.setup.journal(&setup.policy)?,
         handed: handed(draft.handed)?,
+        key_a: None,
         setup,
     };
     drive(
