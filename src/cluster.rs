@@ -2,6 +2,9 @@
 //! token; client certificates and the plugins of kubeconfig files are left to `kubectl`, which can
 //! make a token (`kubectl create token`) that a setting names by its command.
 
+#[cfg(all(test, unix))]
+pub(crate) mod real;
+
 use serde::Deserialize;
 
 use crate::config::{ConfigError, Credential, Section, Surroundings};

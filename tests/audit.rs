@@ -263,3 +263,157 @@ fn a_key_that_somebody_wrote_into_a_trail_is_not_shown() {
         assert!(out.contains("sk-proj-") && !out.contains(&key), "{out}");
     }
 }
+
+/// Debian's rsyslog. It ends when it is dropped.
+#[cfg(unix)]
+struct Rsyslog {
+    child: std::process::Child,
+    directory: tempfile::TempDir,
+    /// For plain messages, then for those over TLS.
+    ports: [u16; 2],
+}
+
+#[cfg(unix)]
+impl Drop for Rsyslog {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(unix)]
+impl Rsyslog {
+    /// `None`, loudly, where there is none; `.ci/run` brings one.
+    fn start() -> Option<Self> {
+        let Some(root) = std::env::var_os("SKEWER_TEST_RSYSLOG").map(PathBuf::from) else {
+            eprintln!(
+                "SKIPPED: no rsyslog here; SKEWER_TEST_RSYSLOG names the directory that Debian's packages were unpacked in (see .ci/run)"
+            );
+            return None;
+        };
+        let library = root.join("usr/lib/x86_64-linux-gnu");
+        let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/tests");
+        let directory = tempfile::tempdir().unwrap();
+        let ports = [(); 2].map(|()| {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            free.local_addr().unwrap().port()
+        });
+        let settings = format!(
+            r#"
+global(workDirectory="{here}" maxMessageSize="64k"
+  defaultNetstreamDriver="ossl" defaultNetstreamDriverCAFile="{certificates}/root.pem"
+  defaultNetstreamDriverCertFile="{certificates}/good.pem" defaultNetstreamDriverKeyFile="{certificates}/leaf.pem")
+module(load="imudp")
+module(load="imptcp")
+module(load="imtcp" StreamDriver.Name="ossl" StreamDriver.Mode="1" StreamDriver.AuthMode="anon")
+template(name="all" type="string"
+  string="%inputname%|%pri%|%protocol-version%|%timestamp:::date-rfc3339%|%hostname%|%app-name%|%procid%|%msgid%|%structured-data%|%msg%\n")
+ruleset(name="keep") {{ action(type="omfile" file="{here}/received" template="all" asyncWriting="off" flushOnTXEnd="on") }}
+input(type="imudp" address="127.0.0.1" port="{0}" ruleset="keep")
+input(type="imptcp" address="127.0.0.1" port="{0}" ruleset="keep")
+input(type="imtcp" address="127.0.0.1" port="{1}" ruleset="keep")
+"#,
+            ports[0],
+            ports[1],
+            here = directory.path().display(),
+            certificates = certificates.display(),
+        );
+        std::fs::write(directory.path().join("rsys.conf"), settings).unwrap();
+        let log = std::fs::File::create(directory.path().join("log")).unwrap();
+        let child = Command::new(root.join("usr/sbin/rsyslogd"))
+            .env("LD_LIBRARY_PATH", &library)
+            .arg("-M")
+            .arg(library.join("rsyslog"))
+            .args(["-n", "-iNONE", "-f", "rsys.conf"])
+            .current_dir(directory.path())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let rsyslog = Self {
+            child,
+            directory,
+            ports,
+        };
+        for _ in 0..200 {
+            let listens = |port: &u16| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok();
+            if rsyslog.ports.iter().all(listens) {
+                return Some(rsyslog);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let log = std::fs::read_to_string(rsyslog.directory.path().join("log"));
+        panic!("rsyslog did not start within 10 s: {log:?}");
+    }
+
+    /// What one kind of input has received, once it is so many lines.
+    fn received(&self, input: &str, wanted: usize) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for _ in 0..200 {
+            let text = std::fs::read_to_string(self.directory.path().join("received"));
+            let text = text.unwrap_or_default();
+            let of_input = text.lines().filter_map(|line| line.split_once('|'));
+            let of_input = of_input.filter(|(from, _)| *from == input);
+            lines = of_input.map(|(_, line)| line.to_owned()).collect();
+            if lines.len() >= wanted {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        lines
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_real_rsyslog_receives_every_record_over_each_transport() {
+    let Some(rsyslog) = Rsyslog::start() else {
+        return;
+    };
+    let bench = Bench::new(20);
+    let ca = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/tests/root.pem");
+    let ca = ca.to_str().unwrap();
+    let [plain, tls] = rsyslog.ports;
+    for (profile, wanted) in [("wazuh", 20), ("ocsf", 40), ("trail", 60)] {
+        for (transport, port, input) in [
+            ("udp", plain, "imudp"),
+            ("tcp", plain, "imptcp"),
+            ("tls", tls, "imtcp"),
+        ] {
+            let to = format!("{transport}://127.0.0.1:{port}");
+            let mut export = vec!["export", "trail.jsonl", "--profile", profile, "--to", &to];
+            if transport == "tls" {
+                export.extend(["--ca", ca]);
+            }
+            let sent = bench.run(&export);
+            assert_eq!(sent.status.code(), Some(0), "{to}: {}", text(&sent));
+            let received = rsyslog.received(input, wanted);
+            assert_eq!(received.len(), wanted, "{to}");
+            // What it would have printed is what stands in the messages.
+            let printed = text(&bench.run(&["export", "trail.jsonl", "--profile", profile]));
+            let bodies: Vec<&str> = printed.lines().collect();
+            for (line, body) in received[wanted - 20..].iter().zip(bodies) {
+                let fields: Vec<&str> = line.splitn(9, '|').collect();
+                assert_eq!(
+                    fields[1..8],
+                    [
+                        "1",
+                        "2026-11-23T08:00:00.000000Z",
+                        "build-1",
+                        "skewer",
+                        "-",
+                        "step",
+                        "-"
+                    ],
+                    "{line}"
+                );
+                assert_eq!(fields[8].trim_start(), body, "{to}");
+            }
+        }
+    }
+    // Whom nobody vouches for gets nothing.
+    let to = format!("tls://127.0.0.1:{tls}");
+    let refused = bench.run(&["export", "trail.jsonl", "--to", &to]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+    assert_eq!(rsyslog.received("imtcp", 60).len(), 60);
+}

@@ -280,7 +280,28 @@ mod tests {
         lock: Option<Value>,
     }
 
+    const TIME: &str = "2026-11-23T08:00:00Z";
+
     impl Imitation {
+        fn new() -> Self {
+            Self {
+                secret_key: SecretKey::generate(&mut OsRng),
+                value: Some(key(1).expose().to_vec()),
+                written: 1,
+                lock: None,
+            }
+        }
+
+        /// When the secret was last written.
+        fn written(&self) -> String {
+            format!("2026-11-23T08:00:{:02}Z", self.written)
+        }
+
+        fn variable(&self, asked: &Value) -> Value {
+            let (name, value) = (&asked["name"], &asked["value"]);
+            json!({ "name": name, "value": value, "created_at": TIME, "updated_at": TIME })
+        }
+
         fn answer(&mut self, asked: &Asked) -> Vec<u8> {
             let say = |status: u16, body: Value| scripted::json(status, &body.to_string());
             if !asked.head.contains("authorization: bearer given") {
@@ -298,7 +319,7 @@ mod tests {
                 }
                 ("GET", "secrets/KEY") if self.value.is_some() => say(
                     200,
-                    json!({ "name": "KEY", "updated_at": format!("t{}", self.written) }),
+                    json!({ "name": "KEY", "created_at": TIME, "updated_at": self.written() }),
                 ),
                 ("PUT", "secrets/KEY") => {
                     assert_eq!(body["key_id"], "7");
@@ -312,7 +333,7 @@ mod tests {
                 ("POST", "variables") => match self.lock {
                     Some(_) => say(409, json!({ "message": "Already exists" })),
                     None => {
-                        self.lock = Some(body);
+                        self.lock = Some(self.variable(&body));
                         say(201, json!({}))
                     }
                 },
@@ -320,7 +341,7 @@ mod tests {
                     say(200, self.lock.clone().unwrap())
                 }
                 ("PATCH", "variables/KEY_SKEWER_LOCK") if self.lock.is_some() => {
-                    self.lock = Some(body);
+                    self.lock = Some(self.variable(&body));
                     scripted::json(204, "")
                 }
                 ("DELETE", "variables/KEY_SKEWER_LOCK") if self.lock.is_some() => {
@@ -339,21 +360,19 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
-            let state = Arc::new(Mutex::new(Imitation {
-                secret_key: SecretKey::generate(&mut OsRng),
-                value: Some(key(1).expose().to_vec()),
-                written: 1,
-                lock: None,
-            }));
+            let state = Arc::new(Mutex::new(Imitation::new()));
             let shared = Arc::clone(&state);
             let server = Scripted::new(move |_, asked| shared.lock().unwrap().answer(asked));
             Self { server, state }
         }
 
         fn store(&self) -> Box<dyn Store> {
+            Self::store_at(&self.server.address("").to_string())
+        }
+
+        fn store_at(address: &str) -> Box<dyn Store> {
             let text = format!(
-                "kind = 'github'\naddress = '{}'\ntoken = {{ env = 'T' }}\nrepository = 'acme/app'\nsecret = 'KEY'\n",
-                self.server.address("")
+                "kind = 'github'\naddress = '{address}'\ntoken = {{ env = 'T' }}\nrepository = 'acme/app'\nsecret = 'KEY'\n"
             );
             let variable = |_: &str| Some(Secret::new(b"given".to_vec()));
             let outside = Outside {
@@ -374,6 +393,81 @@ mod tests {
             let store = bench.store();
             benches.lock().unwrap().push(bench);
             store
+        });
+    }
+
+    /// Prism stands between us and the imitation, and holds both against GitHub's own description
+    /// of its API: a request that breaks it gets 422, an answer that does becomes a 500.
+    #[test]
+    fn github_would_understand_us_and_answer_like_the_imitation() {
+        let variable = |name: &str| std::env::var_os(name);
+        let (Some(prism), Some(document)) = (
+            variable("SKEWER_TEST_PRISM"),
+            variable("SKEWER_TEST_GITHUB"),
+        ) else {
+            eprintln!(
+                "SKIPPED: no Prism here; SKEWER_TEST_PRISM names its program, SKEWER_TEST_GITHUB GitHub's OpenAPI document (see .ci/run)"
+            );
+            return;
+        };
+        struct Prism(std::process::Child);
+        impl Drop for Prism {
+            fn drop(&mut self) {
+                let _ = self.0.kill();
+                let _ = self.0.wait();
+            }
+        }
+        let bench = Bench::new();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let upstream = bench.server.address("").to_string();
+        let _prism = Prism(
+            std::process::Command::new(prism)
+                .args([
+                    "proxy",
+                    "--errors",
+                    "-h",
+                    "127.0.0.1",
+                    "-p",
+                    &port.to_string(),
+                ])
+                .arg(document)
+                .arg(upstream.trim_end_matches('/'))
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap(),
+        );
+        let here = format!("http://127.0.0.1:{port}");
+        let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        let started = (0..1200).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            listens()
+        });
+        assert!(started, "Prism did not start within two minutes");
+
+        // It sees mistakes, of ours and of the imitation.
+        let client = crate::http::Client::new(Default::default()).unwrap(); // the first answer takes its time
+        let send = |method, path: &str, body: &str| {
+            let address = crate::http::Address::parse(&here).unwrap();
+            let request = Request::new(method, address.join(path.split('/')))
+                .header("authorization", "Bearer given")
+                .body("application/json", Secret::new(body.as_bytes().to_vec()));
+            client.send(request).unwrap().status
+        };
+        let wrong = r#"{"encrypted_value":7}"#;
+        assert_eq!(
+            send(Method::Put, "repos/acme/app/actions/secrets/KEY", wrong),
+            422
+        );
+        bench.state.lock().unwrap().lock = Some(json!({ "name": "KEY_SKEWER_LOCK" }));
+        let lock = "repos/acme/app/actions/variables/KEY_SKEWER_LOCK";
+        assert_eq!(send(Method::Get, lock, ""), 500);
+
+        contract::check(|| {
+            *bench.state.lock().unwrap() = Imitation::new();
+            Bench::store_at(&here)
         });
     }
 

@@ -138,7 +138,7 @@ impl Capabilities {
             ),
             (
                 self.gives_back == GivesBack::WithValue,
-                "can't give key A back by itself: an undo needs its value on standard input",
+                "can't give key A back by itself: an undo needs its value (abort ID --key-a, on standard input)",
             ),
             (
                 self.check_and_set == CheckAndSet::Narrow,

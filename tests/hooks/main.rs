@@ -6,6 +6,7 @@ mod chain;
 mod frameworks;
 mod global;
 mod install;
+mod rotation;
 mod sandbox;
 mod story;
 mod templates;

@@ -8,6 +8,8 @@ mod automatic;
 mod house;
 mod named;
 
+use std::io::Write as _;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use house::{House, STAGES};
@@ -256,6 +258,35 @@ fn a_canary_that_fails_is_rolled_back() {
 }
 
 #[test]
+fn three_stages_are_moved_in_order_and_brought_back_together() {
+    let house = House::new();
+    let before = house.live();
+    let (canary, rest) = STAGES.split_at(STAGES.rfind("[[consumers.web.stages]]").unwrap());
+    let quarter = canary.replace("canary", "quarter");
+    house.configure(&format!("{canary}{quarter}{rest}"), "");
+    house.write("fail-quarter-forward", "");
+    let (code, _, err) = house.run(&["rotate", "start", &house.key, "--apply", "--yes"]);
+    assert_eq!(code, 5, "{err}");
+    house.assert_as_before(&before);
+    assert_eq!(
+        house.read("moves"),
+        "canary forward\nquarter forward\ncanary back\nquarter back\n"
+    );
+    std::fs::remove_file(house.path("fail-quarter-forward")).unwrap();
+    std::fs::remove_file(house.path("moves")).unwrap();
+    let (code, _, err) = house.run(&["rotate", "start", &house.key, "--apply", "--yes"]);
+    assert_eq!(code, 0, "{err}");
+    let rest = house.read("moves");
+    assert!(
+        rest.starts_with("canary forward\nquarter forward\n"),
+        "{rest}"
+    );
+    assert_eq!(rest.lines().count(), 3, "{rest}");
+    house.assert_rotated(&before);
+    house.assert_kept();
+}
+
+#[test]
 fn a_killed_rotation_is_resumed() {
     let house = House::new();
     let before = house.live();
@@ -317,7 +348,22 @@ fn a_killed_rotation_is_aborted() {
     child.kill().unwrap();
     child.wait().unwrap();
     std::fs::remove_file(house.path("slow")).unwrap();
-    let (code, _, err) = house.run(&["rotate", "abort", &id, "--why", "we think again"]);
+    // Key A may be handed over, and no other.
+    let mut wrong = house.command(&["rotate", "abort", &id, "--key-a"]);
+    let mut wrong = wrong.stdin(Stdio::piped()).spawn().unwrap();
+    wrong.stdin.take().unwrap().write_all(b"another\n").unwrap();
+    let (code, _, err) = house.told(wrong.wait_with_output().unwrap());
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("not key A"), "{err}");
+    let mut abort = house.command(&["rotate", "abort", &id, "--why", "we think again", "--key-a"]);
+    let mut abort = abort.stdin(Stdio::piped()).spawn().unwrap();
+    abort
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(house.value.as_bytes())
+        .unwrap();
+    let (code, _, err) = house.told(abort.wait_with_output().unwrap());
     assert_eq!(code, 0, "{err}");
     assert!(err.contains("we think again"), "{err}");
     house.assert_as_before(&before);

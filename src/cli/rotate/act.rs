@@ -8,6 +8,7 @@ use super::show;
 use crate::cli::{Context, Exit};
 use crate::rotate::{Api, Entry, Halt, Journal, Plan, Run, Stopped, World};
 use crate::secret::{Masked, Secret};
+use crate::verdict::Mask;
 
 /// What is to be carried out with.
 pub(super) struct Applying<'a> {
@@ -15,7 +16,8 @@ pub(super) struct Applying<'a> {
     pub(super) journal: Journal,
     /// Key B, if its owner handed it over.
     pub(super) handed: Option<Secret>,
-    /// Key A, if it is at hand; else it is looked for in the stores.
+    /// Key A, if it is at hand, or if the user hands it over because no store gives it back; else it
+    /// is looked for in the stores.
     pub(super) key_a: Option<Secret>,
 }
 
@@ -38,7 +40,7 @@ pub(super) enum Ending {
 /// No key is longer.
 const LONGEST_KEY: u64 = 4096;
 
-/// Key B from standard input.
+/// A key from standard input.
 pub(super) fn handed(wanted: bool) -> anyhow::Result<Option<Secret>> {
     if !wanted {
         return Ok(None);
@@ -76,10 +78,20 @@ fn carry_out(
         handed,
         key_a,
     } = applying;
-    let print = match &begin {
-        Begin::New(plan) | Begin::Automatic(plan, _) => plan.fingerprint,
-        Begin::Resume(id) => journal.read(id)?.plan.fingerprint,
+    let (print, masked) = match &begin {
+        Begin::New(plan) | Begin::Automatic(plan, _) => (plan.fingerprint, plan.key.masked.clone()),
+        Begin::Resume(id) => {
+            let plan = journal.read(id)?.plan;
+            (plan.fingerprint, plan.key.masked)
+        }
     };
+    if let Some(value) = &key_a {
+        let fits = match print {
+            Some(print) => value.fingerprint() == print,
+            None => Mask::parse(&masked).is_some_and(|mask| mask.fits(value.expose())),
+        };
+        anyhow::ensure!(fits, "what is on standard input is not key A ({masked})");
+    }
     let key_a = key_a.or_else(|| setup.find(print?));
     let api = Api::new(&setup.organisation.admin);
     let trouble = RefCell::new(None);

@@ -113,6 +113,9 @@ pub(super) struct Abort {
     /// Why, for the record.
     #[arg(long, value_name = "REASON", default_value = "asked for")]
     why: String,
+    /// The old key is on standard input: for a store that can't give it back, as the plan says.
+    #[arg(long)]
+    key_a: bool,
 }
 
 /// List keys that are older than the cadence allows, or whose names break the convention.
@@ -212,7 +215,7 @@ impl Abort {
             journal: self.one.setup.journal(&setup.policy)?,
             setup: &setup,
             handed: None,
-            key_a: None,
+            key_a: act::handed(self.key_a)?,
         };
         drive(
             applying,

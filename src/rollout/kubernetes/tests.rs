@@ -214,3 +214,101 @@ fn what_can_not_work_is_found_beforehand() {
         );
     }
 }
+
+/// Controllers of a real cluster replace the pods; the test is their kubelet.
+#[test]
+#[cfg(unix)]
+fn a_real_deployment_is_moved_with_the_least_rights() {
+    use crate::cluster::real::{Real, surroundings};
+    let Some(real) = Real::start() else {
+        return;
+    };
+    let deployments = "apis/apps/v1/namespaces/prod/deployments";
+    let deployment = json!({
+        "metadata": { "name": "api" },
+        "spec": {
+            "replicas": 3,
+            "selector": { "matchLabels": { "app": "api" } },
+            "template": {
+                "metadata": { "labels": { "app": "api" } },
+                "spec": { "containers": [{ "name": "api", "image": "example.com/api:1" }] },
+            },
+        },
+    });
+    real.call(Method::Post, deployments, &deployment);
+    let text = format!(
+        "kind = 'kubernetes'\n{}workload = 'deployment/api'\n",
+        real.settings()
+    );
+    let rollout = surroundings(|surroundings| {
+        let outside = Outside {
+            surroundings,
+            ..Outside::for_tests()
+        };
+        open(&section(&text), &outside).unwrap()
+    });
+    assert!(matches!(
+        rollout.preflight(),
+        Err(RolloutError::Denied { .. })
+    ));
+    // What `rights` says, and no more.
+    real.grant(
+        "rotator",
+        &json!([
+            { "apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "patch"], "resourceNames": ["api"] },
+            { "apiGroups": [""], "resources": ["pods"], "verbs": ["list"] },
+        ]),
+    );
+    real.until("all pods are ready", || {
+        real.serve_pods();
+        rollout.preflight().is_ok_and(|remarks| remarks.is_empty()) && real.pods().len() == 3
+    });
+    for direction in [Direction::Forward, Direction::Back] {
+        let to = Move {
+            rotation: "r1",
+            direction,
+        };
+        let started = rollout.start(to).unwrap();
+        assert_eq!(
+            rollout.start(to).unwrap(),
+            started,
+            "the same move is not made twice"
+        );
+        // Old pods end, but for those of the last step, which take their time.
+        let mut seen = Vec::new();
+        real.until("only old pods are left to wait for", || {
+            real.serve_pods();
+            let progress = rollout.progress(&started).unwrap();
+            let Progress::Moving(what) = progress else {
+                panic!("{progress:?} after {seen:?}");
+            };
+            let waits = what.contains("old pods are not gone");
+            if !waits {
+                real.let_pods_go();
+            }
+            seen.push(what);
+            let path = format!("{deployments}/api");
+            let status = real.call(Method::Get, &path, &Value::Null)["status"].clone();
+            let complete = ["replicas", "updatedReplicas", "availableReplicas"];
+            waits && complete.iter().all(|name| status[name] == 3)
+        });
+        assert!(real.pods().len() > 3, "complete, says the Deployment");
+        real.let_pods_go();
+        real.until("no old pod is left", || {
+            rollout.progress(&started).unwrap() == Progress::Done
+        });
+        assert_eq!(real.pods().len(), 3);
+    }
+    real.call(
+        Method::Patch,
+        &format!("{deployments}/api"),
+        &json!({ "spec": { "paused": true } }),
+    );
+    assert!(
+        rollout
+            .preflight()
+            .unwrap_err()
+            .to_string()
+            .contains("paused")
+    );
+}

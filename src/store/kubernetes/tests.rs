@@ -241,3 +241,70 @@ fn a_value_that_somebody_else_wrote_is_a_conflict() {
     let outcome = store.promote(&key(2), &note, &over);
     assert!(matches!(outcome, Err(StoreError::Conflict { .. })));
 }
+
+#[test]
+#[cfg(unix)]
+fn a_real_api_server_keeps_the_contract_with_the_least_rights() {
+    use crate::cluster::real::{Real, surroundings};
+    let Some(real) = Real::start() else {
+        return;
+    };
+    let open_as = |secret: &str| {
+        let text = format!(
+            "kind = 'kubernetes'\n{}secret = '{secret}'\nkey = 'OPENAI_API_KEY'\n",
+            real.settings()
+        );
+        surroundings(|surroundings| {
+            let outside = Outside {
+                surroundings,
+                ..Outside::for_tests()
+            };
+            open(&section(&text), &outside).unwrap()
+        })
+    };
+    let number = std::cell::Cell::new(0);
+    let make = || {
+        number.set(number.get() + 1);
+        let name = format!("api{}", number.get());
+        let state = format!("{name}-skewer");
+        let value = STANDARD.encode(key(1).expose());
+        let secret = json!({
+            "metadata": { "name": name }, "data": { "OPENAI_API_KEY": value, "other": "MQ==" },
+        });
+        real.call(Method::Post, "api/v1/namespaces/prod/secrets", &secret);
+        // What README says, and no more.
+        let rules = json!([
+            { "apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "patch"], "resourceNames": [name, state] },
+            { "apiGroups": [""], "resources": ["secrets"], "verbs": ["delete"], "resourceNames": [state] },
+            { "apiGroups": [""], "resources": ["secrets"], "verbs": ["create"] },
+        ]);
+        let store = open_as(&name);
+        assert!(matches!(store.preflight(), Err(StoreError::Denied { .. })));
+        real.grant(&name, &rules);
+        real.until("the rights are known", || store.preflight().is_ok());
+        store
+    };
+    contract::check(make);
+
+    // The rest of the Secret stays, and somebody else's write is heeded.
+    let store = make();
+    let name = format!("api{}", number.get());
+    let path = format!("api/v1/namespaces/prod/secrets/{name}");
+    let over = store.preflight().unwrap().current;
+    let ours = note("r1", &key(2));
+    store.stage(&key(2), &ours).unwrap();
+    let theirs = json!({ "data": { "OPENAI_API_KEY": STANDARD.encode(key(5).expose()) } });
+    real.call(Method::Patch, &path, &theirs);
+    let stale = store.promote(&key(2), &ours, &over);
+    assert!(
+        matches!(stale, Err(StoreError::Conflict { .. })),
+        "{stale:?}"
+    );
+    let over = store.preflight().unwrap().current;
+    store.promote(&key(2), &ours, &over).unwrap();
+    store.forget("r1").unwrap();
+    let secret = real.call(Method::Get, &path, &Value::Null);
+    assert_eq!(secret["data"]["other"], "MQ==");
+    real.call(Method::Patch, &path, &json!({ "immutable": true }));
+    assert!(matches!(store.preflight(), Err(StoreError::Refused { .. })));
+}
