@@ -11,7 +11,7 @@ use crate::config::Surroundings;
 use crate::config::tests::section;
 use crate::http::scripted::{self, Asked, Scripted};
 use crate::http::{Address, Request};
-use crate::store::contract::{self, key, note};
+use crate::store::contract::{self, Exchanges, key, note};
 use crate::store::open;
 
 /// A secret as AWS keeps it.
@@ -34,6 +34,7 @@ struct Imitation {
     /// Accepted session tokens.
     tokens: Vec<String>,
     logins: usize,
+    exchanges: Exchanges,
 }
 
 fn error(status: u16, kind: &str, words: &str) -> Vec<u8> {
@@ -69,6 +70,12 @@ impl Imitation {
             );
         }
         let target = header("x-amz-target: secretsmanager.");
+        let answer = self.act_or_fail(asked, &target);
+        self.exchanges.keep(asked, &answer);
+        answer
+    }
+
+    fn act_or_fail(&mut self, asked: &Asked, target: &str) -> Vec<u8> {
         let body: Value = serde_json::from_str(&asked.body).unwrap();
         if let Some((action, pass, status, kind)) = &mut self.fault
             && target == action.to_lowercase()
@@ -79,14 +86,14 @@ impl Imitation {
                 None => {
                     self.fault = None;
                     if kind.is_empty() {
-                        self.act(&target, &body);
+                        self.act(target, &body);
                         return error(status, "InternalServiceError", "lost");
                     }
                     return error(status, kind, "no");
                 }
             }
         }
-        self.act(&target, &body)
+        self.act(target, &body)
     }
 
     /// Who gives keys: STS, the instance, the task.
@@ -341,6 +348,9 @@ fn the_contract_holds() {
             store
         });
     }
+    let benches = benches.into_inner().unwrap().into_iter();
+    let kept = benches.map(|bench| std::mem::take(&mut bench.state.lock().unwrap().exchanges));
+    Exchanges::lay_out(kept, "aws.jsonl");
 }
 
 #[test]
