@@ -2,12 +2,14 @@
 """Holds what the stores' imitations were asked, and what they answered, against the published shapes.
 
     cargo test --lib store::             # lays exchanges out in target/tmp/stores
-    python3 tests/schemas/stores.py target/tmp/stores secretmanager.v1.json service-2.json.gz
+    python3 tests/schemas/stores.py target/tmp/stores secretmanager.v1.json service-2.json.gz _generated
 
 The first shape is Google's discovery document (PyPI `google-api-python-client`), the second AWS'
-service description (PyPI `botocore`). Needs nothing else.
+service description (PyPI `botocore`), the third the generated source of Microsoft's client (PyPI
+`azure-keyvault-secrets`), which is read and not run. Needs nothing else.
 """
 
+import ast
 import gzip
 import json
 import pathlib
@@ -128,10 +130,83 @@ class Aws:
         return wrong
 
 
+class Azure:
+    """Paths and models, read out of the source of Microsoft's own client."""
+
+    needed = {"GET secret", "GET versions", "GET deleted", "PUT secret", "PATCH version"}
+    # What we call, what goes in, what comes out.
+    calls = {
+        "PUT secret": ("/secrets/{secret-name}", "SecretSetParameters", "SecretBundle"),
+        "PATCH version": ("/secrets/{secret-name}/{secret-version}", "SecretUpdateParameters", "SecretBundle"),
+        "GET versions": ("/secrets/{secret-name}/versions", None, "SecretListResult"),
+        "GET deleted": ("/deletedsecrets/{secret-name}", None, "DeletedSecretBundle"),
+        # The version may be left out.
+        "GET secret": ("/secrets/{secret-name}/{secret-version}", None, "SecretBundle"),
+    }
+    kinds = {"str": str, "bool": bool, "int": int, "datetime.datetime": int}
+    # A page of a list has no model in the source: its two fields are read in `_operations.py`.
+    models = {"SecretListResult": {"value": 'list["_models.SecretItem"]', "nextLink": "str"}}
+
+    def __init__(self, path):
+        path = pathlib.Path(path)
+        source = (path / "_operations/_operations.py").read_text()
+        found = re.findall(r'_url = "([^"]+)".*?HttpRequest\(method="(\w+)"', source, re.DOTALL)
+        self.published = {(method, url) for url, method in found}
+        assert '.get("nextLink")' in source
+        self.models = dict(self.models)
+        for node in ast.parse((path / "models/_models.py").read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                self.models[node.name] = dict(self.fields(node))
+
+    def fields(self, model):
+        for node in model.body:
+            if isinstance(node, ast.AnnAssign):
+                named = [k.value.value for k in node.value.keywords if k.arg == "name"]
+                yield (named or [node.target.id])[0], ast.unparse(node.annotation)
+
+    def check(self, exchange):
+        path, _, query = exchange["target"].partition("?")
+        parts = path.strip("/").split("/")
+        what = "deleted" if parts[0] == "deletedsecrets" else "secret"
+        if len(parts) == 3:
+            what = "versions" if parts[2] == "versions" else "version"
+        name = f"{exchange['method']} {what}"
+        if name not in self.calls:
+            return name, ["no such call"]
+        url, takes, gives = self.calls[name]
+        wrong = [] if (exchange["method"], url) in self.published else [f"{url} is not published"]
+        given = set(urllib.parse.parse_qs(query)) - {"api-version", "maxresults", "$skiptoken"}
+        wrong += [f"no parameter {n}" for n in given]
+        if takes:
+            wrong += self.fits(exchange["asked"], takes, "asked")
+        gives = gives if exchange["status"] == 200 else "KeyVaultError"
+        return name, wrong + self.fits(exchange["answer"], gives, "answer")
+
+    def fits(self, value, kind, at):
+        kind = re.sub(r"^Optional\[(.*)\]$", r"\1", kind)
+        if value is None:
+            return []
+        if kind.startswith("list["):
+            return [w for v in value for w in self.fits(v, kind[5:-1], at)]
+        if kind in ("dict[str, str]", "Dict[str, str]"):
+            return [f"{at}: no text" for v in value.values() if not isinstance(v, str)]
+        if kind in self.kinds:
+            return [] if isinstance(value, self.kinds[kind]) else [f"{at}: no {kind}"]
+        model = self.models.get(kind.strip("'\"").removeprefix("_models."))
+        if model is None:
+            return [] if kind.startswith("Union[str") and isinstance(value, str) else [f"{at}: {kind} is unknown"]
+        if not isinstance(value, dict):
+            return [f"{at}: no object"]
+        wrong = []
+        for name, below in value.items():
+            wrong += self.fits(below, model[name], f"{at}.{name}") if name in model else [f"{at}: no field {name}"]
+        return wrong
+
+
 def main():
     directory = pathlib.Path(sys.argv[1])
     failed = 0
-    for name, published in [("gcp", Google(sys.argv[2])), ("aws", Aws(sys.argv[3]))]:
+    for name, published in [("gcp", Google(sys.argv[2])), ("aws", Aws(sys.argv[3])), ("azure", Azure(sys.argv[4]))]:
         seen, errors = {}, set()
         for line in (directory / f"{name}.jsonl").read_text().splitlines():
             call, wrong = published.check(json.loads(line))

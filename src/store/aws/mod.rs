@@ -202,10 +202,11 @@ impl Aws {
         let described = self.describe()?;
         let pending = described.with(PENDING);
         if let Some(ours) = Self::ours(&described, NEXT) {
-            let is_pending = pending == Some(&ours.id);
+            // Once it is the current one, it need not be pending any more.
+            let is_whole = [pending, described.with(CURRENT)].contains(&Some(&ours.id));
             let mut held = self.held(ours.id, Some(ours.rotation))?;
             // A write that was cut off between its two calls: it has to be done again.
-            held.value = held.value.filter(|_| is_pending);
+            held.value = held.value.filter(|_| is_whole);
             return Ok(Some(held));
         }
         // AWS' own rotations leave the label at the version that became the current one.

@@ -60,7 +60,7 @@ impl Azure {
             }
             let page: Page = self.rest.parse(doing, &answer)?;
             for version in page.value.into_iter().filter(|v| v.attributes.enabled) {
-                let text = version.tags.get(LEASE).map_or("", String::as_str);
+                let text = version.tag(LEASE).unwrap_or_default();
                 let lease = serde_json::from_str(text).map_err(|_| {
                     self.rest.unusable(
                         "what stands where the lock should be is none of ours; disable it by hand",

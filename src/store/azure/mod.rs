@@ -124,8 +124,12 @@ struct Properties {
     id: String,
     #[serde(default)]
     attributes: Attributes,
+    /// `null`, if there are none.
     #[serde(default)]
-    tags: BTreeMap<String, String>,
+    tags: Option<BTreeMap<String, String>>,
+    /// Whether it belongs to a certificate.
+    #[serde(default)]
+    managed: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -154,10 +158,14 @@ impl Properties {
         self.id.rsplit('/').next().unwrap_or_default().to_owned()
     }
 
+    fn tag(&self, name: &str) -> Option<&str> {
+        self.tags.as_ref()?.get(name).map(String::as_str)
+    }
+
     fn note(&self) -> Option<Note> {
         Some(Note {
-            rotation: self.tags.get(ROTATION)?.clone(),
-            fingerprint: self.tags.get(FINGERPRINT)?.parse().ok()?,
+            rotation: self.tag(ROTATION)?.to_owned(),
+            fingerprint: self.tag(FINGERPRINT)?.parse().ok()?,
         })
     }
 }
@@ -345,6 +353,11 @@ impl Slots for Azure {
 
     fn look(&self) -> Result<Vec<String>, StoreError> {
         let bundle = self.current()?;
+        if bundle.properties.managed == Some(true) {
+            return Err(
+                self.refused("the secret belongs to a certificate, which alone may change it")
+            );
+        }
         let Text(text) = &bundle.value;
         let value = self.document.value(&self.about.place, text)?;
         self.document.with(&self.about.place, text, &value)?;

@@ -8,7 +8,7 @@ use super::*;
 use crate::config::Surroundings;
 use crate::config::tests::section;
 use crate::http::scripted::{self, Asked, Scripted};
-use crate::store::contract::{self, key, note};
+use crate::store::contract::{self, Exchanges, key, note};
 use crate::store::open;
 use crate::store::types::Lease;
 
@@ -20,6 +20,7 @@ struct Kept {
     tags: Value,
     enabled: bool,
     exp: Option<i64>,
+    managed: Option<bool>,
 }
 
 #[derive(Default)]
@@ -33,6 +34,7 @@ struct Imitation {
     logins: usize,
     /// Somebody else's lease, written just behind the next write of a lock.
     other: Option<Value>,
+    exchanges: Exchanges,
 }
 
 fn error(status: u16, code: &str, inner: &str) -> Vec<u8> {
@@ -49,7 +51,7 @@ impl Kept {
         json!({
             "id": format!("https://v.vault.azure.net/secrets/{name}/{}", self.id),
             "attributes": { "enabled": self.enabled, "exp": self.exp, "recoveryLevel": "Recoverable" },
-            "tags": self.tags,
+            "tags": self.tags, "managed": self.managed,
         })
     }
 
@@ -78,7 +80,8 @@ impl Imitation {
             return error(401, "Unauthorized", "AKV10022");
         }
         assert!(asked.target.contains("api-version=7.4"), "{}", asked.target);
-        match self.fault.filter(|(what, _)| asked.target.contains(what)) {
+        let fault = self.fault.filter(|(what, _)| asked.target.contains(what));
+        let answer = match fault {
             Some((_, status)) => {
                 self.fault = None;
                 if status > 599 {
@@ -87,7 +90,9 @@ impl Imitation {
                 error(status.min(599), "Busy", "Busy")
             }
             None => self.act(asked),
-        }
+        };
+        self.exchanges.keep(asked, &answer);
+        answer
     }
 
     fn gives(&mut self, asked: &Asked) -> Vec<u8> {
@@ -120,9 +125,10 @@ impl Imitation {
             id: format!("v{}", self.numbers),
             value: body["value"].clone(),
             kind: body["contentType"].clone(),
-            tags: body.get("tags").cloned().unwrap_or_else(|| json!({})),
+            tags: body["tags"].clone(),
             enabled: true,
             exp: None,
+            managed: None,
         };
         let told = kept.bundle(name);
         self.secrets.entry(name.to_owned()).or_default().push(kept);
@@ -255,6 +261,9 @@ fn the_contract_holds() {
             store
         });
     }
+    let benches = benches.into_inner().unwrap().into_iter();
+    let kept = benches.map(|bench| std::mem::take(&mut bench.state.lock().unwrap().exchanges));
+    Exchanges::lay_out(kept, "azure.jsonl");
 }
 
 #[test]
@@ -396,6 +405,10 @@ fn what_can_not_work_is_found_before_anything_is_written() {
         state.secrets.get_mut("openai").unwrap()[0].enabled = false
     });
     assert!(disabled.to_string().contains("enable it"), "{disabled}");
+    let managed = said("", &|state| {
+        state.secrets.get_mut("openai").unwrap()[0].managed = Some(true);
+    });
+    assert!(managed.to_string().contains("certificate"), "{managed}");
     let denied = said("", &|state| state.fault = Some(("secrets/openai?", 403)));
     assert!(
         matches!(&denied, StoreError::Denied { rights, .. } if rights.contains("Secrets Officer")),
@@ -438,6 +451,8 @@ fn settings_that_can_not_be_meant_are_refused() {
     assert!(said("secret = 'a_b'").contains("letters, digits and `-`"));
     assert!(said(&format!("secret = '{}'", "a".repeat(120))).contains("so long"));
     assert!(said("secret = 'a'\nvalut = 'x'").contains("there is no setting `valut`"));
+    let bare = "kind = 'azure'\naddress = 'https://v.vault.azure.net'\nsecret = 's'\nauth = { managed_identity = {} }\n";
+    assert!(store(bare).is_ok());
     for (address, expected) in [
         ("https://v.vault.azure.net", "https://vault.azure.net"),
         ("https://v.vault.azure.cn", "https://vault.azure.cn"),

@@ -437,6 +437,8 @@ fn settings_that_can_not_be_meant_are_refused() {
     assert!(said("secret = 'projects/p/secrets/s'").contains("no path"));
     assert!(said("secret = 's'\nalias = '3'").contains("no version's number"));
     assert!(said("secret = 's'\nsecrt = 's'").contains("did you mean `secret`?"));
+    let bare = "kind = 'gcp'\nproject = 'p'\nsecret = 's'\nauth = { metadata = {} }\n";
+    assert!(store(bare).is_ok());
     let regional = "kind = 'gcp'\nproject = 'p'\nsecret = 's'\nlocation = 'europe-west3'\n";
     let regional = store(&format!("{regional}auth = {TOKEN}\n")).unwrap();
     assert!(
