@@ -1,13 +1,16 @@
 //! The store against an imitation of Secret Manager, whose exchanges `tests/schemas/stores.py`
 //! holds against the published discovery document.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::api::crc32c;
 use super::*;
 use crate::config::Surroundings;
 use crate::config::tests::section;
