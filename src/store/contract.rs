@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{GivesBack, Lease, Note, SKEW, Slot, Store, StoreError, Version};
+use crate::http::scripted::Asked;
 use crate::rules::Template;
 use crate::secret::Secret;
 
@@ -233,4 +234,34 @@ fn locks(store: &dyn Store) {
     store.unlock("two").unwrap();
     store.lock(&one, at(0)).unwrap();
     assert_holds(store, Slot::Current, &key(1));
+}
+
+/// What an imitation was asked and what it answered, to be held against the published shapes of
+/// what it imitates by `tests/schemas/stores.py`.
+#[derive(Default)]
+pub(crate) struct Exchanges(Vec<String>);
+
+impl Exchanges {
+    /// Keeps one.
+    pub(crate) fn keep(&mut self, asked: &Asked, answer: &[u8]) {
+        let answer = String::from_utf8_lossy(answer);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+        let target = asked.head.lines().find(|l| l.starts_with("x-amz-target: "));
+        let line = serde_json::json!({
+            "method": asked.method, "target": asked.target, "action": target,
+            "asked": parse(&asked.body), "status": status, "answer": parse(body),
+        });
+        self.0.push(line.to_string());
+    }
+
+    /// Lays them out below `target/tmp/stores`.
+    pub(crate) fn lay_out(benches: impl IntoIterator<Item = Self>, name: &str) {
+        let lines: Vec<String> = benches.into_iter().flat_map(|bench| bench.0).collect();
+        assert!(!lines.is_empty());
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tmp/stores");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join(name), lines.join("\n")).unwrap();
+    }
 }

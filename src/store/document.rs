@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::StoreError;
-use super::file::{json, rewrite};
+use super::file::{Problem, json, rewrite};
 use crate::secret::Secret;
 
 /// Which part of the text is the value.
@@ -67,11 +67,19 @@ impl Document {
         value: &Secret,
     ) -> Result<Secret, StoreError> {
         if self.path.is_empty() {
-            return Ok(value.clone());
+            return plain(place, value).cloned();
         }
         let new = rewrite(json::find, &self.path, text.expose(), value);
         new.map(Secret::new)
             .map_err(|problem| problem.told(place, "the secret"))
+    }
+}
+
+/// The value, if it is a text: clouds' secrets in JSON bodies are.
+pub(super) fn plain<'s>(place: &str, value: &'s Secret) -> Result<&'s Secret, StoreError> {
+    match std::str::from_utf8(value.expose()) {
+        Ok(_) => Ok(value),
+        Err(_) => Err(Problem::Refused("the value is no text (UTF-8)").told(place, "the secret")),
     }
 }
 
@@ -92,6 +100,11 @@ mod tests {
             new.expose(),
             b"{ \"a\" : 1.0,\n\t\"k\": {\"v\" :\"t\\\"wo\"} }\n"
         );
+        let binary = Secret::new(vec![0xff]);
+        for document in [document, Document::new(Field::Whole)] {
+            let refused = document.with("p", &text, &binary);
+            assert!(matches!(refused, Err(StoreError::Refused { .. })));
+        }
         let other = Document::new(Field::Name("x".to_owned()));
         let absent = other.value("p", &text);
         assert!(matches!(absent, Err(StoreError::NotFound { .. })));

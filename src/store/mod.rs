@@ -8,10 +8,12 @@
 //! whoever was cut off in the middle finds out where it stands.
 
 mod aws;
+mod azure;
 mod document;
 mod error;
 mod faulty;
 mod file;
+mod gcp;
 mod github;
 mod gitlab;
 mod kubernetes;
@@ -77,6 +79,8 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "github", help: "a secret of GitHub Actions", open: github::open },
     Kind { name: "swarm", help: "a secret of a Docker Swarm", open: swarm::open },
     Kind { name: "aws", help: "a secret of AWS Secrets Manager, or a field of it", open: aws::open },
+    Kind { name: "gcp", help: "a secret of Google Cloud's Secret Manager, or a field of it", open: gcp::open },
+    Kind { name: "azure", help: "a secret of an Azure Key Vault, or a field of it", open: azure::open },
     Kind { name: "program", help: "a program of your own (protocol skewer.store/1)", open: program::open },
 ];
 

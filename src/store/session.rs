@@ -3,9 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
 
-use super::rest::Rest;
+use super::rest::{self, Rest, Text};
 use super::{Outside, StoreError};
+use crate::config::Source;
 use crate::http::{Answer, Request};
 use crate::secret::Secret;
 
@@ -72,6 +74,46 @@ impl<T: Clone> Session<T> {
     fn held(&self) -> std::sync::MutexGuard<'_, Option<Issued<T>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A token that comes from somewhere as it is, and lasts we don't know how long.
+pub(super) fn given(place: &str, source: Source) -> Issue<Secret> {
+    let place = place.to_owned();
+    Box::new(move || {
+        let what = rest::again(&place, &source)?;
+        Ok(Issued { what, ends: None })
+    })
+}
+
+/// Asks for a token, as OAuth has it (RFC 6749, 5.1).
+pub(super) fn token(
+    rest: &Rest,
+    request: Request,
+    now: fn() -> Timestamp,
+) -> Result<Issued<Secret>, StoreError> {
+    #[derive(Deserialize)]
+    struct Reply {
+        access_token: Text,
+        /// In seconds; Azure's machines say it as a text.
+        expires_in: serde_json::Value,
+    }
+    let doing = "get an access token";
+    let answer = rest.send(doing, request)?;
+    if answer.status == 400 {
+        // Who is asked for a token says so to everything that it does not accept.
+        return Err(rest.refused_as(403, doing, &answer));
+    }
+    let reply: Reply = rest.parse(doing, &answer)?;
+    let seconds = match &reply.expires_in {
+        serde_json::Value::String(text) => text.parse().ok(),
+        number => number.as_i64(),
+    };
+    let seconds = seconds.ok_or_else(|| rest.malformed(doing))?;
+    let lasts = SignedDuration::from_secs(seconds.clamp(0, 7 * 24 * 60 * 60));
+    Ok(Issued {
+        what: reply.access_token.0,
+        ends: Some(now() + lasts),
+    })
 }
 
 impl Session<Secret> {

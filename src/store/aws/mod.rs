@@ -1,7 +1,6 @@
 //! AWS Secrets Manager. A version is what its staging labels say: `AWSCURRENT` is what consumers
 //! read, key B waits under `AWSPENDING`, and a label of ours keeps key A. A label moves from one
-//! version to another under check-and-set, and so does the lock, which is a secret of its own: it
-//! is emptied, never deleted, since a deletion could take another holder's.
+//! version to another under check-and-set.
 //!
 //! Facts: AWS' API reference of Secrets Manager 2017-10-17 and its quotas (20 labels in all
 //! versions of a secret), tried with ministack 1.5. `UpdateSecretVersionStage` fails if the label is
@@ -10,6 +9,7 @@
 //! contents. Versions are read by explicit stage or id, never by default.
 
 mod api;
+mod lock;
 mod login;
 mod sign;
 
@@ -31,12 +31,6 @@ const PENDING: &str = "AWSPENDING";
 /// Ours, in front of the rotation's id.
 const NEXT: &str = "skewer-next/";
 const PREVIOUS: &str = "skewer-previous/";
-
-/// Ours, in the lock's secret: a version without any label may be removed.
-const LEASE: &str = "skewer-lease";
-
-/// A lock that nobody holds.
-const FREE: &[u8] = b"{}";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -202,10 +196,11 @@ impl Aws {
         let described = self.describe()?;
         let pending = described.with(PENDING);
         if let Some(ours) = Self::ours(&described, NEXT) {
-            let is_pending = pending == Some(&ours.id);
+            // Once it is the current one, it need not be pending any more.
+            let is_whole = [pending, described.with(CURRENT)].contains(&Some(&ours.id));
             let mut held = self.held(ours.id, Some(ours.rotation))?;
             // A write that was cut off between its two calls: it has to be done again.
-            held.value = held.value.filter(|_| is_pending);
+            held.value = held.value.filter(|_| is_whole);
             return Ok(Some(held));
         }
         // AWS' own rotations leave the label at the version that became the current one.
@@ -349,49 +344,6 @@ impl Aws {
         Err(self.conflict(Slot::Current, expect, Some(&found)))
     }
 
-    /// The lock's version, and its text unless it is free.
-    fn lease(&self) -> Result<Option<(String, Option<Secret>)>, StoreError> {
-        match self.api.get(&self.lock, "VersionStage", CURRENT) {
-            Err(StoreError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-            Ok(got) => {
-                let text = Some(got.text).filter(|text| text.expose() != FREE);
-                Ok(Some((got.version_id, text)))
-            }
-        }
-    }
-
-    fn put_lock(&self, text: &Secret, expect: Expect<'_>) -> Result<Version, StoreError> {
-        let from = match expect {
-            Expect::Version(version) => version.as_str().to_owned(),
-            Expect::Absent => {
-                let token = api::token(&[text.expose()]);
-                if let Some(id) = self.api.create(&self.lock, &token, text)? {
-                    return Ok(Version::new(id));
-                }
-                match self.lease()? {
-                    Some((id, None)) => id,
-                    there => {
-                        let id = there.as_ref().map(|(id, _)| id.as_str());
-                        return Err(self.conflict(Slot::Lock, expect, id));
-                    }
-                }
-            }
-        };
-        // The version that it follows has a say, so that a lease may come again.
-        let token = api::token(&[from.as_bytes(), text.expose()]);
-        let id = self.api.put(&self.lock, &token, text, LEASE)?;
-        if self
-            .api
-            .move_label(&self.lock, CURRENT, Some(&from), Some(&id))?
-        {
-            return Ok(Version::new(id));
-        }
-        let there = self.lease()?;
-        let there = there.as_ref().map(|(id, _)| id.as_str());
-        Err(self.conflict(Slot::Lock, expect, there))
-    }
-
     fn refused(&self, reason: &str) -> StoreError {
         StoreError::Refused {
             place: self.about.place.clone(),
@@ -456,16 +408,7 @@ impl Slots for Aws {
             }
             Slot::Next => self.next(),
             Slot::Previous => self.previous(),
-            Slot::Lock => {
-                let there = self.lease()?;
-                Ok(there.and_then(|(id, text)| {
-                    Some(Held {
-                        version: Version::new(id),
-                        value: Some(text?),
-                        note: None,
-                    })
-                }))
-            }
+            Slot::Lock => self.held_lock(),
         }
     }
 
@@ -483,11 +426,7 @@ impl Slots for Aws {
         let prefix = match slot {
             Slot::Next => NEXT,
             Slot::Previous => PREVIOUS,
-            Slot::Lock => {
-                let free = Secret::new(FREE.to_vec());
-                let expect = Expect::Version(&held.version);
-                return self.put_lock(&free, expect).map(|_| ());
-            }
+            Slot::Lock => return self.unlock(held),
             Slot::Current => return Err(self.refused("the current value is never removed")),
         };
         let described = self.describe()?;

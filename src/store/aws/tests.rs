@@ -11,7 +11,7 @@ use crate::config::Surroundings;
 use crate::config::tests::section;
 use crate::http::scripted::{self, Asked, Scripted};
 use crate::http::{Address, Request};
-use crate::store::contract::{self, key, note};
+use crate::store::contract::{self, Exchanges, key, note};
 use crate::store::open;
 
 /// A secret as AWS keeps it.
@@ -34,6 +34,7 @@ struct Imitation {
     /// Accepted session tokens.
     tokens: Vec<String>,
     logins: usize,
+    exchanges: Exchanges,
 }
 
 fn error(status: u16, kind: &str, words: &str) -> Vec<u8> {
@@ -69,6 +70,12 @@ impl Imitation {
             );
         }
         let target = header("x-amz-target: secretsmanager.");
+        let answer = self.act_or_fail(asked, &target);
+        self.exchanges.keep(asked, &answer);
+        answer
+    }
+
+    fn act_or_fail(&mut self, asked: &Asked, target: &str) -> Vec<u8> {
         let body: Value = serde_json::from_str(&asked.body).unwrap();
         if let Some((action, pass, status, kind)) = &mut self.fault
             && target == action.to_lowercase()
@@ -79,14 +86,14 @@ impl Imitation {
                 None => {
                     self.fault = None;
                     if kind.is_empty() {
-                        self.act(&target, &body);
+                        self.act(target, &body);
                         return error(status, "InternalServiceError", "lost");
                     }
                     return error(status, kind, "no");
                 }
             }
         }
-        self.act(&target, &body)
+        self.act(target, &body)
     }
 
     /// Who gives keys: STS, the instance, the task.
@@ -254,6 +261,8 @@ struct Bench {
 
 const KEYS: &str =
     "{ keys = { id = { env = 'ID' }, secret = { env = 'S' }, session-token = { env = 'T' } } }";
+/// The id of the version that is there from the start.
+const FIRST: &str = "00000000-0000-0000-0000-000000000001";
 const NAME: &str = "prod/openai";
 
 fn text_of(secret: &Secret) -> String {
@@ -266,10 +275,10 @@ impl Bench {
             more: json!({}),
             ..Kept::default()
         };
-        kept.versions.insert("first".to_owned(), text.to_owned());
+        kept.versions.insert(FIRST.to_owned(), text.to_owned());
         // As AWS' own rotations leave it.
         for label in [CURRENT, PENDING] {
-            kept.labels.insert(label.to_owned(), "first".to_owned());
+            kept.labels.insert(label.to_owned(), FIRST.to_owned());
         }
         let mut state = Imitation::default();
         state.secrets.insert(NAME.to_owned(), kept);
@@ -341,6 +350,9 @@ fn the_contract_holds() {
             store
         });
     }
+    let benches = benches.into_inner().unwrap().into_iter();
+    let kept = benches.map(|bench| std::mem::take(&mut bench.state.lock().unwrap().exchanges));
+    Exchanges::lay_out(kept, "aws.jsonl");
 }
 
 #[test]
@@ -354,7 +366,7 @@ fn labels_say_what_a_version_is_and_ours_go() {
     bench.kept(|kept| {
         assert_eq!(
             (&kept.labels[CURRENT], &kept.labels[PENDING]),
-            (&"first".to_owned(), &id)
+            (&FIRST.to_owned(), &id)
         );
     });
     let promoted = store.promote(&key(2), &ours, &over).unwrap();
@@ -363,12 +375,12 @@ fn labels_say_what_a_version_is_and_ours_go() {
         let labels = &kept.labels;
         assert_eq!(
             (&labels[CURRENT], &labels["AWSPREVIOUS"]),
-            (&id, &"first".to_owned())
+            (&id, &FIRST.to_owned())
         );
-        assert_eq!(labels["skewer-previous/r1"], "first");
+        assert_eq!(labels["skewer-previous/r1"], FIRST);
     });
     let back = store.restore(None, &ours, &promoted).unwrap();
-    assert_eq!(back.as_str(), "first", "A's own version is given back");
+    assert_eq!(back.as_str(), FIRST, "A's own version is given back");
     store.forget("r1").unwrap();
     bench.kept(|kept| {
         let labels: Vec<&String> = kept.labels.keys().collect();
@@ -554,6 +566,8 @@ fn settings_that_can_not_be_meant_are_refused() {
         ))
         .contains("https")
     );
+    let bare = "kind = 'aws'\nregion = 'cn-north-1'\nsecret = 'x'\nauth = { instance = {} }\n";
+    assert!(store(bare).is_ok());
     let arn = "arn:aws:secretsmanager:eu-central-1:1:secret:prod/open-ai-AbCdEf";
     assert_eq!(name_of(arn), "prod/open-ai");
     assert_eq!(domain("cn-north-1"), "amazonaws.com.cn");
@@ -568,32 +582,21 @@ fn every_way_in_works_and_keys_that_ended_are_asked_for_anew() {
     });
     std::fs::write(file.path(), printed.to_string()).unwrap();
     let path = file.path().display().to_string();
-    let ways: [(&str, fn(&str, &str) -> String); 4] = [
-        ("process", |_, path| {
-            format!("{{ process = {{ file = '{path}' }} }}")
-        }),
-        ("web", |at, _| {
-            format!(
-                "{{ web_identity = {{ role = 'arn:aws:iam::1:role/r', token = {{ env = 'JWT' }}, address = '{at}' }} }}"
-            )
-        }),
-        ("instance", |at, _| {
-            format!("{{ instance = {{ address = '{at}' }} }}")
-        }),
-        ("container", |_, _| String::new()),
-    ];
-    for (name, way) in ways {
+    for name in ["process", "web_identity", "instance", "container"] {
         let bench = Bench::plain();
         let at = bench.address();
         let address = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(address.path(), format!("{at}v1/credentials")).unwrap();
-        let auth = match name {
-            "container" => format!(
-                "{{ container = {{ address = {{ file = '{}' }}, token = {{ env = 'POD' }} }} }}",
-                address.path().display()
+        let address = address.path().display();
+        let inner = match name {
+            "process" => format!("{{ file = '{path}' }}"),
+            "web_identity" => format!(
+                "{{ role = 'arn:aws:iam::1:role/r', token = {{ env = 'JWT' }}, address = '{at}' }}"
             ),
-            _ => way(&at, &path),
+            "instance" => format!("{{ address = '{at}' }}"),
+            _ => format!("{{ address = {{ file = '{address}' }}, token = {{ env = 'POD' }} }}"),
         };
+        let auth = format!("{{ {name} = {inner} }}");
         let store = bench.store("", &auth);
         store.preflight().unwrap();
         store.preflight().unwrap();
