@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use super::decode::{DECODERS, Decoder, Ends};
 use super::marked::LONGEST_SIDE;
-use super::reach::{Reach, Run};
+use super::reach::{Known, Reach};
 use super::{Hit, Matcher, Text};
 
 /// How deep encodings may be nested, and how often one examination may decode: what no honest
@@ -35,8 +35,7 @@ pub(super) struct Work {
     decodings: u32,
     pub(super) depth: usize,
     pub(super) undone: Undone,
-    /// See [`Reach`].
-    pub(super) run: Run,
+    pub(super) known: Known,
 }
 
 /// What was undone of a text lately: its bytes need not be undone in the same way again for the
@@ -57,7 +56,7 @@ struct Reading {
 }
 
 /// How many readings are remembered: base64 has four of the same text, hexadecimal two.
-const MOST_READINGS: usize = 8;
+const MOST_READINGS: usize = 16;
 
 impl Undone {
     /// Whether this decoder has undone what stands around a trace at `at` in the way that the trace
@@ -118,7 +117,7 @@ impl Work {
             decodings: MOST_DECODED,
             depth: 0,
             undone,
-            run: Run::default(),
+            known: Known::default(),
         }
     }
 
@@ -178,9 +177,10 @@ impl Matcher {
         work.decodings -= 1;
         work.depth += 1;
         let mut outer = std::mem::take(&mut work.undone);
-        work.run = Run::default();
+        work.known = Known::default();
         // A key that the end of the window may have cut off is none: its own anchors lead to it.
-        let is_cut = decoded.goes_on || !decoded.ended && reach.goes_on_behind(end);
+        let is_cut =
+            decoded.goes_on || !decoded.ended && !(end == reach.text_end() && reach.text_ends());
         let text = Text {
             ends: !is_cut,
             ..Text::whole(&decoded.bytes)
@@ -205,7 +205,8 @@ impl Matcher {
             base,
             from: decoded.from,
             looked,
-            ended: decoded.ended,
+            // Nothing of this text is left to be undone.
+            ended: decoded.ended || !decoded.goes_on && end == reach.text_end(),
         });
         work.undone = outer;
     }

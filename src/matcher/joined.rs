@@ -85,6 +85,59 @@ fn ends_line(rest: &[u8]) -> bool {
     matches!(rest, [b'\r' | b'\n', ..] | [b'\\', b'r' | b'n', ..])
 }
 
+/// Whether a marker of which the byte `offset` stands at `at` is whole, if its pieces are joined; and
+/// what was looked at.
+pub(super) fn is_whole(
+    window: &[u8],
+    at: usize,
+    marker: &[u8],
+    offset: usize,
+) -> (bool, Range<usize>) {
+    let is_key = |b: &&u8| Alphabet::Base64url.has(**b);
+    let (mut before, mut behind) = marker.split_at(offset);
+    let (mut start, mut end) = (at, at);
+    let looked =
+        |start: usize, end: usize| start.saturating_sub(LONGEST_GAP + 1)..end + LONGEST_GAP + 1;
+    while !behind.is_empty() {
+        let right = &window[end..];
+        let run = right.iter().take(behind.len()).take_while(is_key).count();
+        if !behind.starts_with(&right[..run]) {
+            return (false, looked(start, end));
+        }
+        (behind, end) = (&behind[run..], end + run);
+        if !behind.is_empty() {
+            match gap_after(window, end) {
+                Some(gap) => end += gap,
+                None => return (false, looked(start, end)),
+            }
+        }
+    }
+    while !before.is_empty() {
+        let left = &window[..start];
+        let run = left.iter().rev().take(before.len() + 1);
+        let run = run.take_while(is_key).count();
+        // The letter of an escaped line break is no part of the piece behind it.
+        let escaped = run > 0 && is_escape(left, left.len() - run);
+        let run = (run - usize::from(escaped)).min(before.len());
+        if !before.ends_with(&left[left.len() - run..]) {
+            return (false, looked(start, end));
+        }
+        (before, start) = (&before[..before.len() - run], start - run);
+        if !before.is_empty() {
+            match gap_before(window, start) {
+                Some(gap) => start -= gap,
+                None => return (false, looked(start, end)),
+            }
+        }
+    }
+    (true, looked(start, end))
+}
+
+/// Whether the letter at `at` is that of an escaped line break.
+fn is_escape(window: &[u8], at: usize) -> bool {
+    at > 0 && window[at - 1] == b'\\' && matches!(window[at], b'n' | b'r' | b't')
+}
+
 impl Joined {
     /// Joins what stands around `at`.
     pub(super) fn around(window: &[u8], at: usize) -> Self {
@@ -100,10 +153,7 @@ impl Joined {
                 .count()
                 .min(LONGEST_SIDE);
             // The letter of an escaped line break is no part of the piece behind it.
-            let escaped = run > 0
-                && start > run
-                && window[start - run - 1] == b'\\'
-                && matches!(window[start - run], b'n' | b'r' | b't');
+            let escaped = run > 0 && is_escape(window, start - run);
             let run = run - usize::from(escaped);
             left.extend((start - run..start).rev().map(|p| (window[p], p as u32)));
             start -= run;

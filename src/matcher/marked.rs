@@ -4,7 +4,7 @@
 //! more of the same alphabet (`…A_backup`, `\nsk-…`, `%3Dsk-…`), the known lengths and the
 //! structure check decide where it begins and ends.
 
-use super::joined::Joined;
+use super::joined::{self, Joined};
 use super::reach::Reach;
 use super::{Candidate, Examiner, looks};
 use crate::finding::Confidence;
@@ -93,10 +93,12 @@ impl Family {
     /// The best beginning in `left`, which ends where the marker starts.
     fn beginning(&self, left: &[u8]) -> Option<Beginning<'_>> {
         // Most markers that are no key's have no prefix at all before them.
-        memchr::memmem::find(left, &self.head)?;
         let mut best: Option<Beginning<'_>> = None;
-        for member in &self.members {
-            for start in memchr::memmem::find_iter(left, member.prefix.head().as_bytes()) {
+        for start in memchr::memmem::find_iter(left, &self.head) {
+            for member in &self.members {
+                if !left[start..].starts_with(member.prefix.head().as_bytes()) {
+                    continue;
+                }
                 let Some((body, fit)) = member.begins(left, start) else {
                     continue;
                 };
@@ -343,7 +345,13 @@ impl Family {
         if !Self::is_cut_near(reach, at) {
             return false;
         }
-        let joined = Joined::around(reach.peek(window), at - base);
+        let window = reach.peek(window);
+        let (is_whole, looked) = joined::is_whole(window, at - base, &self.marker, offset);
+        if !is_whole {
+            reach.slice(base + looked.start..base + looked.end);
+            return false;
+        }
+        let joined = Joined::around(window, at - base);
         reach.slice(base + joined.looked.start..base + joined.looked.end);
         let Some((rule, key)) = joined.key(self, at - base, offset) else {
             return false;

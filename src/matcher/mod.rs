@@ -202,7 +202,7 @@ impl Matcher {
         hits: &mut Vec<Hit>,
     ) -> Examined {
         let mut reach = Reach::new(text, at..at + self.anchors.literal(id).len());
-        reach.run = work.run;
+        reach.known = work.known;
         for used in &self.uses[id.index()] {
             match used.look {
                 Look::Examiner(index) => {
@@ -225,7 +225,7 @@ impl Matcher {
                 Look::Decoder(index) => self.undo(&mut reach, at, index, used.offset, work, hits),
             }
         }
-        work.run = reach.run;
+        work.known = reach.known;
         reach.into_examined()
     }
 

@@ -48,7 +48,18 @@ impl Examiner for Near {
                 around.len()
             },
         );
-        let mut from = 0;
+        // An anchor just before has led to most of these words.
+        let mut from = match reach.known.values {
+            Some((rule, begin, done)) if rule == self.rule && (begin..=done).contains(&start) => {
+                done - start
+            }
+            _ => 0,
+        };
+        let begin = match from {
+            0 => start,
+            _ => reach.known.values.map_or(start, |(_, begin, _)| begin),
+        };
+        let mut done = start + around.len();
         while from < around.len() {
             let Some(skipped) = around[from..].iter().position(u8::is_ascii_alphanumeric) else {
                 break;
@@ -59,6 +70,9 @@ impl Examiner for Near {
                 .take_while(|b| b.is_ascii_alphanumeric())
                 .count();
             from = word + length;
+            if from > last {
+                done = start + word;
+            }
             if word < first || from > last {
                 continue;
             }
@@ -83,5 +97,6 @@ impl Examiner for Near {
                 Confidence::Medium,
             ));
         }
+        reach.known.values = Some((self.rule, begin, done));
     }
 }

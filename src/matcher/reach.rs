@@ -42,10 +42,17 @@ static IS_KEY: [bool; 256] = {
     table
 };
 
+/// What earlier anchors of the same text led to, so that it is not looked at again for each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    run: Run,
+    /// The rule whose values were looked for last, from where and how far.
+    pub(super) values: Option<(usize, usize, usize)>,
+}
+
 pub(super) struct Reach<'t> {
     text: Text<'t>,
-    /// What is known of the text's runs.
-    pub(super) run: Run,
+    pub(super) known: Known,
     anchor: Range<usize>,
     touched: Range<usize>,
     cut_left: bool,
@@ -56,7 +63,7 @@ impl<'t> Reach<'t> {
     pub(super) fn new(text: Text<'t>, anchor: Range<usize>) -> Self {
         Self {
             text,
-            run: Run::default(),
+            known: Known::default(),
             touched: anchor.clone(),
             anchor,
             cut_left: false,
@@ -83,9 +90,14 @@ impl<'t> Reach<'t> {
         start..(self.anchor.end + REACH).min(self.text.bytes.len())
     }
 
-    /// Whether the text goes on there.
-    pub(super) fn goes_on_behind(&self, end: usize) -> bool {
-        end < self.text.bytes.len() || !self.text.ends
+    /// Where the text at hand ends.
+    pub(super) fn text_end(&self) -> usize {
+        self.text.bytes.len()
+    }
+
+    /// Whether nothing follows there.
+    pub(super) fn text_ends(&self) -> bool {
+        self.text.ends
     }
 
     /// The bytes of a range within [`Self::window`], without a record: the caller asks for what it
@@ -121,7 +133,7 @@ impl<'t> Reach<'t> {
     /// How far to the left of `at` a key's characters go on without a gap, `most` at the most. They
     /// are followed once for many anchors.
     pub(super) fn key_left(&mut self, at: usize, most: usize) -> usize {
-        let mut run = self.run.around(at);
+        let mut run = self.known.run.around(at);
         let limit = at.saturating_sub(most);
         if run.start > limit && !run.starts {
             let bytes = &self.text.bytes[limit..run.start];
@@ -129,7 +141,7 @@ impl<'t> Reach<'t> {
             run.start -= seen.count();
             run.starts = run.start > limit || limit == 0;
         }
-        self.run = run;
+        self.known.run = run;
         let seen = at - run.start.max(limit);
         // The byte that ended the run had a say as well.
         let looked = if seen < most { seen + 1 } else { seen };
@@ -139,7 +151,7 @@ impl<'t> Reach<'t> {
 
     /// [`Self::run_right`] of a key's characters.
     pub(super) fn key_right(&mut self, at: usize, most: usize) -> usize {
-        let mut run = self.run.around(at);
+        let mut run = self.known.run.around(at);
         let limit = (at + most).min(self.text.bytes.len());
         if run.end < limit && !run.ends {
             let bytes = &self.text.bytes[run.end..limit];
@@ -147,7 +159,7 @@ impl<'t> Reach<'t> {
             run.end += seen.count();
             run.ends = run.end < limit || limit == self.text.bytes.len();
         }
-        self.run = run;
+        self.known.run = run;
         let seen = run.end.min(limit).max(at) - at;
         let looked = if seen < most { seen + 1 } else { seen };
         self.slice(at..at + looked);
@@ -236,16 +248,16 @@ mod tests {
         ) {
             let text = Text { bytes: &bytes, starts, ends };
             let is_key = |b| Alphabet::Base64url.has(b);
-            let mut run = Run::default();
+            let mut known = Known::default();
             for (at, most, left) in asked {
                 let at = at.min(bytes.len());
                 let (mut one, mut other) = (Reach::new(text, at..at), Reach::new(text, at..at));
-                one.run = run;
+                one.known = known;
                 let (a, b) = match left {
                     true => (one.key_left(at, most), other.run_left(at, most, is_key)),
                     false => (one.key_right(at, most), other.run_right(at, most, is_key)),
                 };
-                run = one.run;
+                known = one.known;
                 prop_assert_eq!(a, b);
                 prop_assert_eq!(one.into_examined(), other.into_examined());
             }

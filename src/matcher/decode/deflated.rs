@@ -69,12 +69,16 @@ impl Decoder for Deflated {
         if !looks::starts_a_word(&before[before.len().saturating_sub(16)..]) {
             return nothing;
         }
-        let (digits, end) = base64::digits(window, start, window.len());
-        let looked = at.saturating_sub(16)..end + 66;
-        let nothing = Decoded { looked, ..nothing };
-        if digits.len() < SHORTEST {
+        let (digits, end) = base64::digits(window, start, SHORTEST);
+        let nothing = Decoded {
+            looked: at.saturating_sub(16)..end + 66,
+            ..nothing
+        };
+        if digits.len() < SHORTEST || !self.begins(&base64::bytes(&digits).0) {
             return nothing;
         }
+        let (digits, end) = base64::digits(window, start, window.len());
+        let looked = at.saturating_sub(16)..end + 66;
         let (packed, _) = base64::bytes(&digits);
         let mut bytes = vec![0; (packed.len() * MOST_RATIO).min(MOST_OUT)];
         let count = match self.name {
@@ -85,11 +89,34 @@ impl Decoder for Deflated {
         bytes.truncate(count);
         Decoded {
             bytes,
+            looked,
             from: std::iter::once(start as u32..end as u32).collect(),
             ended: true,
             goes_on,
             then: Some(self.name),
             ..nothing
+        }
+    }
+}
+
+impl Deflated {
+    /// Whether a header and a block of deflate can begin so: in gzip's, three flags are reserved, and
+    /// the byte for the level has three values that are in use (RFC 1952, 2.3.1); of the four kinds
+    /// of blocks one is reserved, and a stored one has its length twice (RFC 1951, 3.2.3 and 3.2.4).
+    fn begins(&self, bytes: &[u8]) -> bool {
+        let block = match (self.name, bytes) {
+            ("gzip", [_, _, _, flags, _, _, _, _, 0 | 2 | 4, _, block @ ..]) => match flags {
+                0 => block,
+                // Names and the like come first.
+                flags => return flags & 0xe0 == 0,
+            },
+            ("zlib", [_, _, block @ ..]) => block,
+            _ => return false,
+        };
+        match block {
+            [first, a, b, not_a, not_b, ..] if first & 6 == 0 => *a == !not_a && *b == !not_b,
+            [first, ..] => first & 6 != 6,
+            [] => false,
         }
     }
 }

@@ -114,6 +114,17 @@ impl Decoder for Escape {
     }
 
     fn decode(&self, window: &[u8], at: usize, offset: usize) -> Decoded {
+        let start = at.saturating_sub(offset);
+        let is_plain = window
+            .get(start)
+            .is_some_and(|b| Alphabet::Base64url.has(*b));
+        if is_plain && offset > 0 {
+            // What the trace leaves out of its escape is not there.
+            return Decoded {
+                looked: start..at,
+                ..Decoded::default()
+            };
+        }
         let plain = |b: u8| Alphabet::Base64url.has(b).then_some((b, 1));
         // JSON in JSON escapes the backslash of an escape.
         let more = |slashes: usize| match self.first {
@@ -141,7 +152,7 @@ impl Decoder for Escape {
                 });
             escape.or_else(|| plain(window[end.checked_sub(1)?]))
         };
-        units(window, at.saturating_sub(offset), after, before)
+        units(window, start, after, before)
     }
 
     fn mixes(&self) -> Option<Ends> {

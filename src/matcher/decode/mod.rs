@@ -105,17 +105,20 @@ fn units(
     before: impl Fn(usize) -> Option<(u8, usize)>,
 ) -> Decoded {
     let (mut start, mut end) = (at, at);
-    let mut left = Vec::with_capacity(window.len());
+    let mut bytes = Vec::new();
+    let mut from = Vec::new();
     while let Some((byte, length)) = before(start).filter(|(_, n)| (1..=start).contains(n)) {
-        left.push((byte, (start - length) as u32..start as u32));
+        bytes.push(byte);
+        from.push((start - length) as u32..start as u32);
         start -= length;
     }
-    left.reverse();
+    bytes.reverse();
+    from.reverse();
     while let Some((byte, length)) = after(end).filter(|(_, n)| *n > 0 && end + n <= window.len()) {
-        left.push((byte, end as u32..(end + length) as u32));
+        bytes.push(byte);
+        from.push(end as u32..(end + length) as u32);
         end += length;
     }
-    let (bytes, from) = left.into_iter().unzip();
     // The longest unit is 10 bytes: that much of what follows had a say in where it ends.
     Decoded {
         bytes,

@@ -1,5 +1,7 @@
 //! UTF-16 and UTF-32 of either byte order, at any alignment: characters with zeros between them.
 
+use std::cell::Cell;
+
 use super::{Decoded, Decoder, Trace, units};
 
 /// Characters every so many bytes.
@@ -47,25 +49,20 @@ impl Decoder for Wide {
                 .get(from..from + self.stride - 1)
                 .is_some_and(|gap| gap.iter().all(|b| *b == 0))
         };
+        // Behind a character without its zeros (the last of a big-endian text) other bytes stand.
+        let last = Cell::new(false);
         let after = |start: usize| {
-            let byte = *window.get(start)?;
-            let length = if zeros(start + 1) { self.stride } else { 1 };
-            is_text(byte).then_some((byte, length))
+            let byte = *window.get(start).filter(|byte| is_text(**byte))?;
+            if last.get() {
+                return None;
+            }
+            last.set(!zeros(start + 1));
+            Some((byte, if last.get() { 1 } else { self.stride }))
         };
         let before = |end: usize| {
             let start = end.checked_sub(self.stride)?;
             (zeros(start + 1) && is_text(window[start])).then(|| (window[start], self.stride))
         };
-        let mut decoded = units(window, at, after, before);
-        // Behind a character without its zeros (the last of a big-endian text) other bytes stand.
-        if let Some(last) = decoded
-            .from
-            .iter()
-            .position(|from| from.len() < self.stride)
-        {
-            decoded.bytes.truncate(last + 1);
-            decoded.from.truncate(last + 1);
-        }
-        decoded
+        units(window, at, after, before)
     }
 }
