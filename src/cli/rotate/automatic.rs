@@ -113,15 +113,16 @@ impl RotateFlags {
     ) -> anyhow::Result<Exit> {
         let mut worst = found;
         for suspect in suspects {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(Exit::Interrupted);
-            }
             let one = Reacting {
                 flags: self.setup(profile_of(&suspect.check, loaded)?.as_deref()),
                 loaded,
                 context,
                 stop,
             };
+            if stop.load(Ordering::Relaxed) {
+                one.say(&suspect, "not rotated: the run was stopped before")?;
+                continue;
+            }
             let exit = match one.react(&suspect) {
                 Ok(exit) => exit,
                 // One key's trouble is no reason to leave the next one.
@@ -133,8 +134,9 @@ impl RotateFlags {
             worst = match (exit, worst) {
                 (Some(Exit::Interrupted), _) => return Ok(Exit::Interrupted),
                 (Some(Exit::Human), _) => Exit::Human,
-                (Some(Exit::Paused), Exit::Human) => Exit::Human,
-                (Some(Exit::Paused), _) => Exit::Paused,
+                (Some(Exit::Paused | Exit::CannotRun), Exit::Human) => Exit::Human,
+                // With its journal gone it stands still, too.
+                (Some(Exit::Paused | Exit::CannotRun), _) => Exit::Paused,
                 (_, worst) => worst,
             };
         }
