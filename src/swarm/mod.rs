@@ -12,6 +12,7 @@ pub(crate) mod real;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::config::{ConfigError, Credential, Section, Surroundings};
 use crate::http::{Address, Client, Identity, Settings, roots_from_pem};
@@ -97,4 +98,11 @@ impl Engine {
             address,
         })
     }
+}
+
+/// The ids of the secrets that a template of tasks mounts.
+pub(crate) fn mounts(template: &Value) -> impl Iterator<Item = &str> {
+    let secrets = template["ContainerSpec"]["Secrets"].as_array();
+    let ids = secrets.into_iter().flatten();
+    ids.filter_map(|one| one["SecretID"].as_str())
 }
