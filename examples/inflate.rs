@@ -1,5 +1,5 @@
 //! The floor of a search in packages: decompress the members of zips and `.tgz` on all cores with
-//! libdeflate, and do nothing with them. `cargo run --release --example inflate -- FILE…`
+//! libdeflate, gzip in zips included, and do nothing with them. `cargo run --release --example inflate -- FILE…`
 
 #![allow(clippy::print_stdout)] // a benchmark's result
 
@@ -29,24 +29,36 @@ fn members(zip: &[u8]) -> Vec<(&[u8], usize, bool)> {
 fn inflate(path: &String) -> usize {
     let file = std::fs::read(path).expect("a file");
     if file.starts_with(b"\x1f\x8b") {
-        let mut out = vec![0; number(&file, file.len() - 4, 4)];
-        let made = Decompressor::new().gzip_decompress(&file, &mut out);
-        return made.expect("one member");
+        return gunzip(&mut Decompressor::new(), &file);
     }
     let scratch = || (Decompressor::new(), Vec::new());
     members(&file)
         .into_par_iter()
         .map_init(scratch, |(inflate, out), (packed, size, deflated)| {
-            if !deflated {
-                return packed.len();
-            }
             if out.len() < size {
                 out.resize(size, 0);
             }
-            let made = inflate.deflate_decompress(packed, &mut out[..size]);
-            made.expect("deflate")
+            let content = match deflated {
+                true => {
+                    let made = inflate.deflate_decompress(packed, &mut out[..size]);
+                    &out[..made.expect("deflate")]
+                }
+                false => packed,
+            };
+            let inner = match content.starts_with(b"\x1f\x8b\x08") {
+                true => gunzip(inflate, content),
+                false => 0,
+            };
+            content.len() + inner
         })
         .sum()
+}
+
+/// Decompresses a gzip file of one member.
+fn gunzip(inflate: &mut Decompressor, file: &[u8]) -> usize {
+    let mut out = vec![0; number(file, file.len() - 4, 4)];
+    let made = inflate.gzip_decompress(file, &mut out);
+    made.expect("one member")
 }
 
 fn main() {

@@ -2,7 +2,8 @@
 //! token; client certificates and the plugins of kubeconfig files are left to `kubectl`, which can
 //! make a token (`kubectl create token`) that a setting names by its command.
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 pub(crate) mod real;
 
 use serde::Deserialize;
@@ -70,7 +71,7 @@ impl Cluster {
         let client = Client::new(http).map_err(|error| section.invalid(error.to_string()))?;
         let token = given
             .token
-            .or_else(|| inside.then(|| Credential::File(mounted("token"))));
+            .or_else(|| inside.then(|| Credential::File(mounted("token").into())));
         let token = token.ok_or_else(|| section.invalid("`token` is missing"))?;
         let token = token
             .get(section, around)

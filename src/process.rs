@@ -96,21 +96,34 @@ impl Program {
     /// # Errors
     /// It did not start, or had to be stopped. How it ended is no error here.
     pub fn run(&self, input: &Secret) -> Result<Output, ProgramError> {
+        self.outcome(Stdio::piped, input)
+    }
+
+    /// Starts it and waits for its end, while it may ask its user for something: it has our terminal,
+    /// and what it says on standard error goes there.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn ask(&self) -> Result<Output, ProgramError> {
+        self.outcome(Stdio::inherit, &Secret::new(Vec::new()))
+    }
+
+    /// `other`: what its standard input and its standard error are.
+    fn outcome(&self, other: fn() -> Stdio, input: &Secret) -> Result<Output, ProgramError> {
         let program = self.name();
         let mut command = Command::new(&program);
         command
             .args(self.command.iter().skip(1))
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::piped())
+            .stdin(other())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stderr(other());
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
-        let mut child = command.spawn().map_err(|error| ProgramError::Start {
-            program: program.clone(),
-            error,
-        })?;
+        let mut child = command
+            .spawn()
+            .map_err(|error| ProgramError::Start { program, error })?;
         let outcome = self.listen(&mut child, input);
         if outcome.is_err() {
             // It may have ended meanwhile.
@@ -122,15 +135,18 @@ impl Program {
 
     fn listen(&self, child: &mut Child, input: &Secret) -> Result<Output, ProgramError> {
         let program = self.name();
-        let pipes = "the pipes were asked for when it was started";
-        let mut stdin = child.stdin.take().expect(pipes);
-        let mut stdout = child.stdout.take().expect(pipes);
-        let mut stderr = child.stderr.take().expect(pipes);
-        let input = input.clone();
-        // A program that does not read its input to the end has its reasons.
-        thread::spawn(move || stdin.write_all(input.expose()));
+        let mut stdout = child
+            .stdout
+            .take()
+            .expect("the pipe was asked for when it was started");
+        if let Some(mut stdin) = child.stdin.take() {
+            let input = input.clone();
+            // A program that does not read its input to the end has its reasons.
+            thread::spawn(move || stdin.write_all(input.expose()));
+        }
         let output = heard(move || whole(&mut stdout));
-        let complaints = heard(move || last(&mut stderr));
+        let complaints = child.stderr.take();
+        let complaints = complaints.map(|mut stderr| heard(move || last(&mut stderr)));
         let status = self.ended(child)?;
         let late = |_: RecvTimeoutError| ProgramError::Io {
             program: program.clone(),
@@ -146,7 +162,8 @@ impl Program {
         let stdout = stdout.ok_or_else(|| ProgramError::TooMuch {
             program: program.clone(),
         })?;
-        let stderr = complaints.recv_timeout(LINGER).map_err(late)?;
+        let stderr = complaints.map(|heard| heard.recv_timeout(LINGER));
+        let stderr = stderr.transpose().map_err(late)?.unwrap_or_default();
         Ok(Output {
             status,
             stdout,
@@ -223,6 +240,14 @@ mod tests {
 
     fn secret(text: &str) -> Secret {
         Secret::new(text.into())
+    }
+
+    #[test]
+    fn what_a_program_prints_is_heard_while_it_has_the_terminal() {
+        let said = shell("echo v").ask().unwrap();
+        assert!(said.status.success());
+        assert_eq!((said.stdout.expose(), &*said.stderr), (&b"v\n"[..], ""));
+        assert!(!shell("exit 3").ask().unwrap().status.success());
     }
 
     #[test]

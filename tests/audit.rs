@@ -123,6 +123,70 @@ fn a_trail_holds_until_it_is_changed() {
 }
 
 #[test]
+fn a_head_counts_for_as_much_as_its_signature() {
+    let bench = Bench::new(3);
+    let keygen = |arguments: &[&str]| {
+        Command::new("ssh-keygen")
+            .args(arguments)
+            .current_dir(bench.directory.path())
+            .output()
+    };
+    if keygen(&["-t", "ed25519", "-N", "", "-q", "-f", "ann"]).is_err() {
+        eprintln!("SKIPPED: no ssh-keygen here, so no signature is made or checked");
+        return;
+    }
+    keygen(&["-t", "ed25519", "-N", "", "-q", "-f", "bob"]).unwrap();
+    let public = std::fs::read_to_string(bench.path("ann.pub")).unwrap();
+    std::fs::write(bench.path("signers"), format!("ann@example.com {public}")).unwrap();
+    let head = bench.run(&["head", "trail.jsonl"]).stdout;
+    std::fs::write(bench.path("head"), &head).unwrap();
+    let sign = |who: &str, namespace: &str, file: &str| {
+        std::fs::write(bench.path(file), &head).unwrap();
+        let sign = keygen(&["-Y", "sign", "-n", namespace, "-f", who, file]).unwrap();
+        assert!(sign.status.success(), "{}", text(&sign));
+    };
+    sign("ann", "skewer", "head");
+    sign("bob", "skewer", "bobs");
+    sign("ann", "git", "for-git");
+    let verify = |head: &str, signature: &str| {
+        let output = bench.run(&[
+            "verify",
+            "trail.jsonl",
+            "--head-file",
+            head,
+            "--signature",
+            signature,
+            "--allowed-signers",
+            "signers",
+        ]);
+        (output.status.code().unwrap(), text(&output))
+    };
+    let (code, said) = verify("head", "head.sig");
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.starts_with("the head was signed by ann@example.com\nthe trail holds"),
+        "{said}"
+    );
+    let (code, said) = verify("head", "bobs.sig");
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("nobody in signers made this signature"),
+        "{said}"
+    );
+    let (code, said) = verify("head", "for-git.sig");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("is not that of this head"), "{said}");
+    // Another head, with the signature of this one.
+    bench.append(1);
+    let later = bench.run(&["head", "trail.jsonl"]).stdout;
+    std::fs::write(bench.path("later"), later).unwrap();
+    let (code, said) = verify("later", "head.sig");
+    assert_eq!(code, 1, "{said}");
+    let alone = bench.run(&["verify", "trail.jsonl", "--signature", "head.sig"]);
+    assert_eq!(alone.status.code(), Some(2), "{}", text(&alone));
+}
+
+#[test]
 fn records_go_to_standard_output_or_to_a_log_server() {
     let bench = Bench::new(3);
     let wazuh = bench.run(&[

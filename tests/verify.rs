@@ -536,10 +536,14 @@ fn admin_keys_come_from_files_and_commands_too() {
         assert!(code == 1 && text.contains(&id), "{text}{err}");
     }
     for (source, said) in [
-        ("{ file = 'none' }", "can't read the key"),
-        ("{ command = ['false'] }", "failed"),
-        ("{ command = ['no-such-program'] }", "can't start"),
-        ("{ command = ['echo'] }", "holds no key"),
+        ("{ file = 'none' }", "no credential from the file"),
+        ("{ command = ['false'] }", "exit status: 1"),
+        ("{ command = ['no-such-program'] }", "did not start"),
+        ("{ command = ['echo'] }", "it is empty"),
+        (
+            "{ command = ['echo', 'two', 'words'] }",
+            "a key is one word",
+        ),
     ] {
         house.write(
             "mine.toml",

@@ -159,6 +159,14 @@ impl Trail {
     /// # Errors
     /// It could not be written; then the step that it tells of should not be taken.
     pub fn append(&self, time: Timestamp, event: &Event) -> Result<Head, TrailError> {
+        self.add(time, event).map(|(head, _)| head)
+    }
+
+    /// The same, with the record that was written, for whoever sends it on.
+    ///
+    /// # Errors
+    /// See [`append`](Self::append).
+    pub fn add(&self, time: Timestamp, event: &Event) -> Result<(Head, Record), TrailError> {
         let wrong = |error| TrailError::Io {
             path: self.path.clone(),
             error,
@@ -198,7 +206,7 @@ impl Trail {
             let directory = self.path.parent().filter(|p| !p.as_os_str().is_empty());
             disk::sync(directory.unwrap_or(Path::new("."))).map_err(wrong)?;
         }
-        Ok(head)
+        Ok((head, record))
     }
 }
 

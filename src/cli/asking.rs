@@ -2,9 +2,8 @@
 //! keys from where they are kept. Made when something is to be asked, never before: a scan opens no
 //! socket and loads no certificate.
 
-use std::io::Read;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,16 +12,13 @@ use anyhow::{Context as _, bail};
 
 use super::error::Hint;
 use crate::clock::{Clock, Stopped};
-use crate::config::{KeySource, Network, OpenAi};
+use crate::config::{Credential, Network, OpenAi, Surroundings};
 use crate::http::{self, Address, Client, Root, roots_from_pem};
 use crate::openai::{self, Progress, Service};
 use crate::secret::Secret;
 
 /// The variable that holds an admin key, if no profile says otherwise.
 pub(super) const ADMIN_KEY: &str = "OPENAI_ADMIN_KEY";
-
-/// No key is longer.
-const LONGEST_KEY: u64 = 64 << 10;
 
 /// The system's time. Waiting ends soon after the run is to stop.
 pub(super) struct System {
@@ -130,70 +126,26 @@ pub(super) fn service(
     Ok(Service::new(client, settings, clock, redact, progress))
 }
 
+/// A variable of the environment, as a secret.
+pub(super) fn secret_variable(name: &str) -> Option<Secret> {
+    let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+    Some(Secret::new(value.into_encoded_bytes()))
+}
+
 /// Gets a key from where it is kept. What is not there is an error that names the place, never the
-/// content.
-pub(super) fn key(source: &KeySource) -> anyhow::Result<Secret> {
-    match source {
-        KeySource::Env(name) => {
-            let value = std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .with_context(|| format!("{name} is not set"))?;
-            trimmed(value.into_encoded_bytes(), name)
-        }
-        KeySource::File(path) => {
-            let place = path.display().to_string();
-            let wrong = || format!("can't read the key in {place}");
-            let file = std::fs::File::open(path).with_context(wrong)?;
-            let mut bytes = Vec::new();
-            file.take(LONGEST_KEY)
-                .read_to_end(&mut bytes)
-                .with_context(wrong)?;
-            trimmed(bytes, &place)
-        }
-        KeySource::Command(words) => printed(words),
-        KeySource::Keyring(service) => printed(&keyring(service)),
-    }
-}
-
-/// The program that reads the system's keyring.
-fn keyring(service: &str) -> Vec<String> {
-    let words: &[&str] = match cfg!(target_os = "macos") {
-        true => &["security", "find-generic-password", "-w", "-s", service],
-        false => &["secret-tool", "lookup", "service", service],
+/// content. A program that prints it may ask its user for something, if there is one.
+pub(super) fn key(source: &Credential) -> anyhow::Result<Secret> {
+    let around = Surroundings {
+        variable: &secret_variable,
     };
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
-
-/// What a program prints. It may ask its user for something: it keeps the terminal.
-fn printed(words: &[String]) -> anyhow::Result<Secret> {
-    let Some((program, arguments)) = words.split_first() else {
-        bail!("the command for a key is empty");
-    };
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::inherit())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .with_context(|| format!("can't start {program}, which would print a key"))
-        .hint("install it, or take the key from elsewhere: `env`, `file` or `command`")?;
-    let mut bytes = Vec::new();
-    let output = child.stdout.take().context("the program has no output")?;
-    output.take(LONGEST_KEY).read_to_end(&mut bytes)?;
-    let status = child.wait()?;
-    if !status.success() {
-        bail!("{program}, which was to print a key, failed ({status})");
+    // Their paths were resolved when the file was read.
+    let key = source
+        .fetch(Path::new(""), &around, std::io::stdin().is_terminal())
+        .hint("where a key comes from is said by `env`, `file`, `command` or `keyring`")?;
+    if key.expose().iter().any(|b| !b.is_ascii_graphic()) {
+        bail!("what should be a key is none: a key is one word of printable characters");
     }
-    trimmed(bytes, program)
-}
-
-fn trimmed(bytes: Vec<u8>, place: &str) -> anyhow::Result<Secret> {
-    let whole = Secret::new(bytes);
-    let key = whole.expose().trim_ascii();
-    if key.is_empty() || key.iter().any(|b| !b.is_ascii_graphic()) {
-        bail!("{place} holds no key: a key is one word of printable characters");
-    }
-    Ok(Secret::new(key.to_vec()))
+    Ok(key)
 }
 
 /// Where listings are kept.

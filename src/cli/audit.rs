@@ -52,7 +52,8 @@ struct Trail {
 #[command(after_help = "\
 Examples:
   skewer audit verify trail.jsonl --head \"$(cat head)\"
-  skewer audit verify trail.jsonl --head-file head")]
+  skewer audit verify trail.jsonl --head-file head
+  skewer audit verify trail.jsonl --head-file head --signature head.sig --allowed-signers signers")]
 struct Verify {
     #[command(flatten)]
     trail: Trail,
@@ -62,6 +63,12 @@ struct Verify {
     /// The same, from a file.
     #[arg(long, value_name = "FILE", conflicts_with = "head")]
     head_file: Option<PathBuf>,
+    /// The signature of the head's file, by `ssh-keygen -Y sign -n skewer`.
+    #[arg(long, value_name = "FILE", requires_all = ["head_file", "allowed_signers"])]
+    signature: Option<PathBuf>,
+    /// Who may sign: a file as ssh-keygen(1) has it, a line such as `ann@example.com ssh-ed25519 …`.
+    #[arg(long, value_name = "FILE", requires = "signature")]
+    allowed_signers: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -156,8 +163,27 @@ impl Verify {
             ),
             None => self.head,
         };
-        let head: Option<Head> = text.map(|text| text.parse()).transpose()?;
         let mut out = io::stdout().lock();
+        if let (Some(text), Some(signature), Some(allowed)) =
+            (&text, &self.signature, &self.allowed_signers)
+        {
+            let matcher = Matcher::new(&Rules::built_in(), None);
+            let shown = |text: &str| matcher.redact(text.as_bytes());
+            match audit::signer(text.as_bytes(), signature, allowed) {
+                Ok(signer) if !context.quiet => {
+                    writeln!(out, "the head was signed by {}", shown(&signer))?;
+                }
+                Ok(_) => {}
+                Err(audit::BadSignature::Program(error)) => {
+                    return Err(audit::BadSignature::Program(error).into());
+                }
+                Err(flaw) => {
+                    writeln!(out, "{}", shown(&flaw.to_string()))?;
+                    return Ok(Exit::Found);
+                }
+            }
+        }
+        let head: Option<Head> = text.map(|text| text.parse()).transpose()?;
         match self.trail.check(head.as_ref())? {
             Ok(checked) => {
                 if !context.quiet {

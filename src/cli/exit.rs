@@ -30,7 +30,7 @@ pub enum Exit {
 pub(super) const HELP: &str = "\
 Exit status:
   0    nothing found, everything read
-  1    keys found (always wins)
+  1    keys found (wins, but over 4 and 5 of --rotate)
   2    wrong use, or it could not run
   3    nothing found, but something could not be read, or --verify could not find all out
   4    a rotation stands still and can be resumed    5  a person has to decide about it

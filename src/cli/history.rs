@@ -93,8 +93,12 @@ impl History {
             demand(&mut outcome.coverage);
         }
         let ends = ready.settings.suppress.loose_ends(false);
+        let rotate = &self.verify.rotate;
+        let mut suspects = Vec::new();
         if let Some(verifying) = verifying {
-            reporting.verified(verifying.run(&outcome.findings, context, &ready.stop)?);
+            let verified = verifying.run(&outcome.findings, context, &ready.stop)?;
+            suspects = rotate.suspects(&verified.checks, &outcome.findings, &ready.loaded)?;
+            reporting.verified(verified);
         }
         let target = self
             .repositories
@@ -102,7 +106,8 @@ impl History {
             .map(|path| path.as_os_str().as_encoded_bytes());
         let target = target.collect::<Vec<_>>().join(&b' ');
         let target = ready.matcher.redact(&target);
-        reporting.finish(&outcome, &ends, &target, &ready.loaded)
+        let exit = reporting.finish(&outcome, &ends, &target, &ready.loaded)?;
+        rotate.run(suspects, &ready.loaded, context, &ready.stop, exit)
     }
 }
 

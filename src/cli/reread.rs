@@ -1,8 +1,10 @@
 //! Reads keys again where a report says that they were found: reports hold no keys.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::coverage::Coverage;
@@ -38,6 +40,40 @@ enum Place {
     },
     /// Nowhere: a stream is gone.
     Stream,
+}
+
+/// A report larger than this is no report of ours.
+const LARGEST_REPORT: u64 = 1 << 30;
+
+/// The bytes of a report.
+///
+/// # Errors
+/// It can't be read.
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let wrong = || format!("can't read the report {}", path.display());
+    let file = std::fs::File::open(path).with_context(wrong)?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST_REPORT)
+        .read_to_end(&mut bytes)
+        .with_context(wrong)?;
+    Ok(bytes)
+}
+
+/// What a report (JSON or JSON lines) says of the whole run.
+pub(super) fn summary(bytes: &[u8]) -> Result<Value, String> {
+    if let Ok(whole) = serde_json::from_slice::<Value>(bytes)
+        && whole["schema"] == "skewer.report/1"
+    {
+        return Ok(whole);
+    }
+    let mut lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+    let last = lines.next_back().map(serde_json::from_slice::<Value>);
+    match last {
+        Some(Ok(line)) if line["schema"] == "skewer.line/1" && line["type"] == "summary" => {
+            Ok(line)
+        }
+        _ => Err("it is no whole JSON report of ours: make one with `--format json`".to_owned()),
+    }
 }
 
 /// Reads a report: JSON, JSON lines or SARIF.

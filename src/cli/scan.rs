@@ -31,6 +31,7 @@ Examples:
   git ls-files -z | skewer scan --files-from -
   skewer scan --history .                files and all that git keeps, in one report
   skewer scan --verify --probe .         whose the keys are, and whether they live
+  skewer scan --verify --rotate .        rotates what lives, is confirmed and may be rotated
   skewer scan --follow app.log worker.log  findings as lines are written, until Ctrl-C
   skewer scan --places                   where keys settle on this machine
   skewer scan --places agents shell-history
@@ -128,10 +129,15 @@ impl Scan {
         history::search(&ready, &reporting, how, &wanted, &mut outcome);
         let whole = outcome.coverage.is_complete() && loaded.is_whole(&self.paths);
         let ends = settings.suppress.loose_ends(whole);
+        let rotate = &self.verify.rotate;
+        let mut suspects = Vec::new();
         if let Some(verifying) = verifying {
-            reporting.verified(verifying.run(&outcome.findings, context, stop)?);
+            let verified = verifying.run(&outcome.findings, context, stop)?;
+            suspects = rotate.suspects(&verified.checks, &outcome.findings, loaded)?;
+            reporting.verified(verified);
         }
-        reporting.finish(&outcome, &ends, &self.target(matcher), loaded)
+        let exit = reporting.finish(&outcome, &ends, &self.target(matcher), loaded)?;
+        rotate.run(suspects, loaded, context, stop, exit)
     }
 
     /// The repositories that the paths lie in, if their history is wanted.

@@ -16,9 +16,6 @@ use crate::account::Suppressions;
 use crate::matcher::Matcher;
 use crate::scan::{Outcome, Scan as Run};
 
-/// A report larger than this is no report of ours.
-const LARGEST_REPORT: u64 = 1 << 30;
-
 /// A key and what surrounds it.
 const LARGEST_INPUT: u64 = 1 << 20;
 
@@ -75,15 +72,9 @@ impl Verify {
 }
 
 fn recorded(path: &Path) -> anyhow::Result<Vec<Recorded>> {
-    let wrong = || format!("can't read the report {}", path.display());
-    let file = std::fs::File::open(path).with_context(wrong)?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST_REPORT)
-        .read_to_end(&mut bytes)
-        .with_context(wrong)?;
-    reread::parse(&bytes)
+    reread::parse(&reread::read(path)?)
         .map_err(anyhow::Error::msg)
-        .with_context(wrong)
+        .with_context(|| format!("can't read the report {}", path.display()))
         .hint("make one with `skewer scan --format json`; jsonl and sarif are understood, too")
 }
 

@@ -13,8 +13,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::asking::{self, ADMIN_KEY};
 use super::context::Context;
 use super::error::Hint;
+use super::rotate::RotateFlags;
 use super::settings::Loaded;
-use crate::config::{KeySource, Private};
+use crate::config::{Credential, OpenAi, Private};
 use crate::finding::{Finding, Place};
 use crate::matcher::Matcher;
 use crate::openai::{Admin, News, Progress, Service};
@@ -35,6 +36,8 @@ pub(super) struct VerifyFlags {
     verify: bool,
     #[command(flatten)]
     asking: AskFlags,
+    #[command(flatten)]
+    pub(super) rotate: RotateFlags,
 }
 
 /// How to ask.
@@ -90,6 +93,15 @@ impl VerifyFlags {
     /// There is nobody to ask, or a flag makes no sense.
     pub(super) fn prepare(&self, loaded: &Loaded) -> anyhow::Result<Option<Verifying>> {
         let flags = &self.asking;
+        if self.verify && self.rotate.wanted() {
+            self.rotate.prepare(loaded)?;
+            let surely = AskFlags {
+                probe: true,
+                fresh: true,
+                ..flags.clone()
+            };
+            return surely.prepare(loaded).map(Some);
+        }
         if self.verify {
             return flags.prepare(loaded).map(Some);
         }
@@ -155,10 +167,31 @@ fn admins(private: &Private, named: &[String]) -> anyhow::Result<BTreeMap<String
     }
     let set = std::env::var_os(ADMIN_KEY).is_some_and(|value| !value.is_empty());
     if found.is_empty() && set {
-        let key = asking::key(&KeySource::Env(ADMIN_KEY.to_owned()))?;
+        let key = asking::key(&Credential::Env(ADMIN_KEY.to_owned()))?;
         found.insert("default".to_owned(), key);
     }
     Ok(found)
+}
+
+/// How keys are asked about, as the configuration has it.
+pub(super) fn asked<'a>(
+    openai: &OpenAi,
+    probe: Option<&'a Service>,
+    cache_age: Duration,
+) -> Settings<'a> {
+    Settings {
+        probe,
+        control: None,
+        proof: Proof {
+            answers: openai.dead_answers.max(2),
+            pause: Duration::from_secs(openai.dead_pause_seconds),
+        },
+        cache_age,
+        last_used_lag: Duration::from_secs(openai.last_used_lag_seconds),
+        longest_window: Duration::from_secs(openai.window_days * 86_400),
+        usage_lag: Duration::from_secs(openai.usage_lag_minutes * 60),
+        typed: None,
+    }
 }
 
 /// Ready to ask.
@@ -201,7 +234,6 @@ impl Verifying {
             });
         }
         let bar = Arc::new(Bar::new(context));
-        let openai = &self.private.openai;
         let organisations = self.organisations(&bar, stop)?;
         let prober = match self.flags.probe {
             true => Some(self.service(&bar, stop)?),
@@ -224,17 +256,9 @@ impl Verifying {
             }
         }
         let settings = Settings {
-            probe: prober.as_ref(),
             control: self.control.as_ref(),
-            proof: Proof {
-                answers: openai.dead_answers.max(2),
-                pause: Duration::from_secs(openai.dead_pause_seconds),
-            },
-            cache_age,
-            last_used_lag: Duration::from_secs(openai.last_used_lag_seconds),
-            longest_window: Duration::from_secs(openai.window_days * 86_400),
-            usage_lag: Duration::from_secs(openai.usage_lag_minutes * 60),
             typed: self.typed.as_deref(),
+            ..asked(&self.private.openai, prober.as_ref(), cache_age)
         };
         let subjects = counting.iter().map(|finding| self.subject(finding));
         let subjects: Vec<Subject<'_>> = subjects.collect();

@@ -15,11 +15,11 @@ mod section;
 mod table;
 mod value;
 
-pub use self::credential::{Credential, NoCredential, Surroundings};
+pub use self::credential::{Credential, NoCredential, Source, Surroundings};
 pub use self::file::{FILE_NAME, File, Project, USER_FILE, find, read};
 pub use self::globs::Globs;
-pub use self::outer::{Audit, Consumer, Outer, Policy};
-pub use self::private::{KeySource, Network, OpenAi, Private, Profile};
+pub use self::outer::{Audit, Automatic, Consumer, Outer, OwnerKind, Policy};
+pub use self::private::{Network, OpenAi, Private, Profile};
 #[cfg(test)]
 pub(crate) use self::section::tests;
 pub use self::section::{Section, time_span};

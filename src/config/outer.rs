@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::section::time_span;
+use super::section::{maybe_time_span, time_span};
 use super::{ConfigError, File, Section};
 
 /// All of it, read as far as it is the same for all kinds.
@@ -64,12 +64,21 @@ struct ConsumerSettings {
 pub struct Audit {
     /// The trail.
     pub file: PathBuf,
+    /// The log server that it is sent to as it goes, as `tls://HOST`, if it is.
+    pub to: Option<String>,
+    /// Certificates that the log server's may lead to, as PEM.
+    pub ca: Option<PathBuf>,
+    /// The form in which records are sent.
+    pub profile: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AuditSettings {
     file: String,
+    to: Option<String>,
+    ca: Option<String>,
+    profile: Option<String>,
 }
 
 /// What may be done without asking, and how long is waited.
@@ -106,6 +115,47 @@ pub struct Policy {
     pub tries: u32,
     /// The journal's file; in the state directory, if nothing is said.
     pub journal: Option<PathBuf>,
+    /// So long after key B was proved key A ends by itself, whatever becomes of the rotation.
+    #[serde(deserialize_with = "maybe_time_span")]
+    pub expire_a: Option<Duration>,
+    /// Key B ends so long after it was made.
+    #[serde(deserialize_with = "maybe_time_span")]
+    pub expire_b: Option<Duration>,
+    /// What may be started without asking; nothing, if it is missing.
+    pub automatic: Option<Automatic>,
+}
+
+/// Which keys may be rotated without asking anybody, once they are known to live and their records
+/// are confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Automatic {
+    /// The projects whose keys they are, by id or name; `*` is every project.
+    pub projects: Vec<String>,
+    /// Whose keys. A person's key becomes a service account's, since no call makes another.
+    #[serde(default = "service_accounts")]
+    pub kinds: Vec<OwnerKind>,
+    /// So many starts within 24 hours, as the journal tells; each is over before the next.
+    #[serde(default = "one")]
+    pub a_day: u32,
+}
+
+/// Whose a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnerKind {
+    /// A service account's.
+    ServiceAccount,
+    /// A person's.
+    User,
+}
+
+fn service_accounts() -> Vec<OwnerKind> {
+    vec![OwnerKind::ServiceAccount]
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Default for Policy {
@@ -123,6 +173,37 @@ impl Default for Policy {
             answers: 3,
             tries: 5,
             journal: None,
+            expire_a: None,
+            expire_b: None,
+            automatic: None,
+        }
+    }
+}
+
+/// How long the API lets a key live that is to end, in seconds.
+const LONGEST_EXPIRY: u64 = 31_536_000;
+
+impl Policy {
+    /// What is wrong with it, if something is.
+    fn wrong(&self) -> Option<&'static str> {
+        let expiries = [self.expire_a, self.expire_b];
+        let expires = |time: &Duration| (1..=LONGEST_EXPIRY).contains(&time.as_secs());
+        let automatic = self.automatic.as_ref();
+        match () {
+            () if self.lease < Duration::from_secs(60) => Some("`lease` is at least `60s`"),
+            () if self.answers == 0 || self.tries == 0 => {
+                Some("`answers` and `tries` are at least 1")
+            }
+            () if !expiries.iter().flatten().all(expires) => {
+                Some("`expire-a` and `expire-b` are from `1s` to `365d`")
+            }
+            () if self.expire_a.is_some_and(|end| end <= self.quiet) => Some(
+                "`expire-a` is longer than `quiet`: else key A ends before anybody knows that it stands still",
+            ),
+            () if automatic.is_some_and(|one| one.projects.is_empty() || one.a_day == 0) => Some(
+                "[policy.automatic] names at least one of `projects`, and `a-day` is at least 1: leave the table out if nothing is to start by itself",
+            ),
+            () => None,
         }
     }
 }
@@ -157,18 +238,18 @@ impl Outer {
             let settings: AuditSettings = section.read()?;
             Ok::<_, ConfigError>(Audit {
                 file: section.resolve(&settings.file),
+                to: settings.to,
+                ca: settings.ca.map(|path| section.resolve(&path)),
+                profile: settings.profile,
             })
         });
         let policy = whole.table("policy")?.map(|section| {
             let mut policy: Policy = section.read()?;
             let journal = policy.journal.as_ref();
             policy.journal = journal.map(|path| section.resolve(&path.to_string_lossy()));
-            if policy.lease < Duration::from_secs(60) {
-                return Err(section.invalid("`lease` is at least `60s`"));
-            }
-            match policy.answers == 0 || policy.tries == 0 {
-                true => Err(section.invalid("`answers` and `tries` are at least 1")),
-                false => Ok(policy),
+            match policy.wrong() {
+                Some(wrong) => Err(section.invalid(wrong)),
+                None => Ok(policy),
             }
         });
         Ok(Self {
@@ -212,6 +293,18 @@ mod tests {
         );
         assert_eq!(outer.policy.quiet, Duration::from_secs(7200));
         assert_eq!(read("").unwrap().policy, Policy::default());
+        assert_eq!(
+            Policy::default().automatic,
+            None,
+            "nothing starts by itself"
+        );
+        let policy = read("[policy]\nexpire-a = '24h'\n[policy.automatic]\nprojects = ['chat']")
+            .unwrap()
+            .policy;
+        assert_eq!(policy.expire_a, Some(Duration::from_secs(86_400)));
+        let automatic = policy.automatic.unwrap();
+        assert_eq!(automatic.a_day, 1);
+        assert_eq!(automatic.kinds, [OwnerKind::ServiceAccount]);
     }
 
     #[test]
@@ -221,6 +314,17 @@ mod tests {
             ("[policy]\nquiet = 2", "string"),
             ("[policy]\nlease = '5s'", "at least `60s`"),
             ("[policy]\nanswers = 0", "at least 1"),
+            ("[policy]\nexpire-a = '1h'", "longer than `quiet`"),
+            ("[policy]\nexpire-a = '400d'", "from `1s` to `365d`"),
+            (
+                "[policy.automatic]\nprojets = ['x']",
+                "did you mean `projects`?",
+            ),
+            ("[policy.automatic]\nprojects = []", "at least one"),
+            (
+                "[policy.automatic]\nprojects = ['*']\nkinds = ['users']",
+                "did you mean `user`?",
+            ),
             ("[audit]\nflie = 'x'", "did you mean `file`?"),
             (
                 "[stores.a]\nkind = 'file'\n[consumers.b]\nstore = 'c'",

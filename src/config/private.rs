@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::file::File;
-use super::{ConfigError, Origin};
+use super::{ConfigError, Credential, Origin};
 
 /// The tables, and what each would let a repository do.
 pub(super) const SECTIONS: &[(&str, &str)] = &[
@@ -90,7 +90,7 @@ pub struct OpenAi {
     /// How far back usage is asked for, in days.
     pub window_days: u64,
     /// A key that is known to live: if it is refused, too, no other is called dead.
-    pub control_key: Option<KeySource>,
+    pub control_key: Option<Credential>,
 }
 
 impl Default for OpenAi {
@@ -115,21 +115,7 @@ impl Default for OpenAi {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Profile {
     /// Where its admin key comes from.
-    pub admin_key: KeySource,
-}
-
-/// Where a key comes from. It is never written down in a configuration, and never an argument.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum KeySource {
-    /// A variable of the environment.
-    Env(String),
-    /// A file that holds the key alone.
-    File(PathBuf),
-    /// A program and its arguments; what it prints is the key. No shell is involved.
-    Command(Vec<String>),
-    /// An entry of the system's keyring, by its service's name.
-    Keyring(String),
+    pub admin_key: Credential,
 }
 
 impl Private {
@@ -162,7 +148,7 @@ impl Private {
             .values_mut()
             .map(|profile| &mut profile.admin_key);
         for source in sources.chain(self.openai.control_key.as_mut()) {
-            if let KeySource::File(path) = source {
+            if let Credential::File(path) = source {
                 at(path);
             }
         }
@@ -192,7 +178,7 @@ mod tests {
         assert_eq!(read.openai.dead_answers, 3);
         assert_eq!(
             read.openai.control_key,
-            Some(KeySource::File(home.join("c")))
+            Some(Credential::File(home.join("c")))
         );
         assert_eq!(read.profiles.len(), 3);
         assert_eq!(

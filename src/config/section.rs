@@ -306,6 +306,16 @@ pub fn time_span<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Erro
     })
 }
 
+/// The same, for one that may be missing; with `#[serde(default)]`.
+///
+/// # Errors
+/// It is none.
+pub(super) fn maybe_time_span<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Duration>, D::Error> {
+    time_span(from).map(Some)
+}
+
 fn parse_span(text: &str) -> Option<Duration> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().ok()?;

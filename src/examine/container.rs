@@ -134,17 +134,21 @@ impl Members for Inside<'_, '_, '_> {
     fn member(&mut self, step: Step<'_>, body: Body<'_>) -> Result<(), Stop> {
         self.stop()?;
         self.name(&step);
+        let most = self.at.job.limits().member_size;
         let size = match &body {
-            Body::Bytes(bytes) => bytes.len() as u64,
-            // Counted as they come.
-            Body::Stream(..) => 0,
+            Body::Bytes(bytes) if bytes.len() as u64 <= most => bytes.len() as u64,
+            // Counted as they come, up to the limit.
+            Body::Bytes(_) | Body::Stream(..) => 0,
         };
         let is_content = step.is_content;
         let counted = self.at.job.count(u64::from(!is_content), size);
         let mut damaged = false;
         self.step(&step, |at, sink| match (counted, body) {
             (Err(fault), _) => at.fault(fault, sink),
-            (Ok(()), Body::Bytes(bytes)) => at.bytes(bytes, sink),
+            (Ok(()), Body::Bytes(mut bytes)) => match bytes.len() as u64 > most {
+                true => damaged = at.stream(&mut bytes, None, sink),
+                false => at.bytes(bytes, sink),
+            },
             (Ok(()), Body::Stream(reader, size)) => damaged = at.stream(reader, size, sink),
         });
         self.damaged |= damaged && is_content;

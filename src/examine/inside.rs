@@ -124,7 +124,9 @@ impl At<'_, '_> {
 
     /// A blob that is all at hand.
     pub(super) fn bytes(&self, bytes: &[u8], sink: &mut Sink<'_>) {
-        match self.recognise(bytes, true, sink) {
+        // The content of a compressed file is told as if it had come as a stream.
+        let whole = !self.way.step.is_content || bytes.len() < held::FIRST || is_program(bytes);
+        match self.recognise(bytes, whole, sink) {
             Some(format) => self.random(format, &bytes, sink),
             None => self.search(bytes, sink),
         }

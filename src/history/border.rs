@@ -9,6 +9,12 @@ fn pair(left: u8, right: u8) -> u16 {
 /// A set of pairs of bytes.
 struct Pairs(Box<[u64]>);
 
+impl Default for Pairs {
+    fn default() -> Self {
+        Self(vec![0; 1024].into())
+    }
+}
+
 impl Pairs {
     fn has(&self, left: u8, right: u8) -> bool {
         let pair = usize::from(pair(left, right));
@@ -21,14 +27,79 @@ impl Pairs {
     }
 }
 
+/// A way to cut a literal in two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Cut {
+    pub(super) anchor: AnchorId,
+    /// How many of its bytes stand before the cut.
+    pub(super) before: usize,
+}
+
+/// Cuts of literals by the two bytes beside them.
+struct Cuts {
+    pairs: Pairs,
+    /// For each word of `pairs`, how many pairs are in the words before it.
+    before: Box<[u32]>,
+    /// For each pair, in order, where its cuts begin; at the end where the last ones end.
+    first: Vec<u32>,
+    list: Vec<Cut>,
+}
+
+impl Cuts {
+    fn new(anchors: &Anchors) -> Self {
+        let mut all: Vec<(u16, Cut)> = Vec::new();
+        for anchor in anchors.ids() {
+            let literal = anchors.literal(anchor);
+            let cut = |before| {
+                let beside = pair(literal[before - 1], literal[before]);
+                (beside, Cut { anchor, before })
+            };
+            all.extend((1..literal.len()).map(cut));
+        }
+        all.sort_unstable();
+        let (mut pairs, mut first) = (Pairs::default(), Vec::new());
+        for (n, (beside, _)) in all.iter().enumerate() {
+            if n == 0 || all[n - 1].0 != *beside {
+                let [left, right] = beside.to_be_bytes();
+                pairs.add(left, right);
+                first.push(n as u32);
+            }
+        }
+        first.push(all.len() as u32);
+        let mut sum = 0;
+        let before = pairs.0.iter().map(|word| {
+            let before = sum;
+            sum += word.count_ones();
+            before
+        });
+        Self {
+            before: before.collect(),
+            pairs,
+            first,
+            list: all.into_iter().map(|(_, cut)| cut).collect(),
+        }
+    }
+
+    /// The cuts between these two bytes.
+    fn between(&self, left: u8, right: u8) -> &[Cut] {
+        if !self.pairs.has(left, right) {
+            return &[];
+        }
+        let pair = usize::from(pair(left, right));
+        let lower = self.pairs.0[pair >> 6] & ((1 << (pair & 63)) - 1);
+        let at = self.before[pair >> 6] as usize + lower.count_ones() as usize;
+        &self.list[self.first[at] as usize..self.first[at + 1] as usize]
+    }
+}
+
 const NOT_FIRST: u8 = 1;
 const NOT_LAST: u8 = 2;
 
 /// What the literals say about borders.
 pub(super) struct Borders<'a> {
     anchors: &'a Anchors,
-    /// Bytes that stand next to each other in a literal.
-    pairs: Pairs,
+    /// Every way to cut a literal in two.
+    cuts: Cuts,
     /// First two bytes of what may follow a border: a proper tail of a literal, or its last byte
     /// and then anything.
     after: Pairs,
@@ -36,9 +107,6 @@ pub(super) struct Borders<'a> {
     before: Pairs,
     /// Whether a byte stands in a literal as [`NOT_FIRST`] or [`NOT_LAST`].
     inner: [u8; 256],
-    /// Every way to cut a literal in two, by the bytes beside the cut: the literal, and how much
-    /// of it stands before the cut.
-    cuts: Vec<(u16, AnchorId, u16)>,
     /// For each literal, how many others the search prefers to it.
     ranks: Vec<u16>,
     /// For each literal, the literals that it begins with.
@@ -47,27 +115,20 @@ pub(super) struct Borders<'a> {
 
 impl<'a> Borders<'a> {
     pub(super) fn new(anchors: &'a Anchors) -> Self {
-        let empty = || Pairs(vec![0; 1024].into());
         let mut borders = Self {
             anchors,
-            pairs: empty(),
-            after: empty(),
-            before: empty(),
+            cuts: Cuts::new(anchors),
+            after: Pairs::default(),
+            before: Pairs::default(),
             inner: [0; 256],
-            cuts: Vec::new(),
             ranks: vec![0; anchors.iter().count()],
             shorter: Vec::new(),
         };
         for (rank, id) in anchors.ids().enumerate() {
             borders.ranks[id.index()] = rank as u16;
-            let literal = anchors.literal(id);
-            let cuts = (1..literal.len()).map(|n| (pair(literal[n - 1], literal[n]), id, n as u16));
-            borders.cuts.extend(cuts);
         }
-        borders.cuts.sort_unstable_by_key(|cut| cut.0);
         for literal in anchors.iter() {
             for pair in literal.windows(2) {
-                borders.pairs.add(pair[0], pair[1]);
                 borders.inner[usize::from(pair[0])] |= NOT_LAST;
                 borders.inner[usize::from(pair[1])] |= NOT_FIRST;
             }
@@ -108,33 +169,15 @@ impl<'a> Borders<'a> {
         }
     }
 
-    /// Whether a literal has these two bytes next to each other.
-    pub(super) fn may_meet(&self, left: u8, right: u8) -> bool {
-        self.pairs.has(left, right)
-    }
-
     /// How far a literal that crosses a border can reach to either side of it.
     pub(super) fn reach(&self) -> u32 {
         self.anchors.longest() as u32 - 1
     }
 
-    /// The literals that stand across `border` in `bytes`, with bytes on both sides of it.
-    pub(super) fn crossing(
-        &self,
-        bytes: &[u8],
-        border: usize,
-        mut found: impl FnMut(usize, AnchorId),
-    ) {
-        let beside = pair(bytes[border - 1], bytes[border]);
-        let first = self.cuts.partition_point(|cut| cut.0 < beside);
-        for &(_, id, before) in self.cuts[first..].iter().take_while(|cut| cut.0 == beside) {
-            let Some(at) = border.checked_sub(usize::from(before)) else {
-                continue;
-            };
-            if bytes[at..].starts_with(self.anchors.literal(id)) {
-                found(at, id);
-            }
-        }
+    /// How the literals would be cut that may stand across a border between these two bytes. Mostly
+    /// there is none.
+    pub(super) fn crossing(&self, left: u8, right: u8) -> &[Cut] {
+        self.cuts.between(left, right)
     }
 
     /// How many literals the search prefers to this one, where both stand at one place.

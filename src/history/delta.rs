@@ -1,5 +1,7 @@
 //! Delta instructions: which bytes of a version come from its base, and which are new.
 
+use std::cell::Cell;
+
 use super::damage::Damage;
 
 /// Versions and bases beyond this are not handled as deltas; git makes none over 512 MiB.
@@ -35,9 +37,25 @@ impl<'a> Delta<'a> {
             .map_or(self.length, |next| next.at)
     }
 
-    /// The segment that holds the byte at `at`, which lies in the version.
-    pub(super) fn segment_at(&self, at: u32) -> usize {
-        self.segments.partition_point(|s| s.at <= at) - 1
+    /// The segment that holds the byte at `at`, which lies in the version. Mostly it is the one
+    /// that was asked for last, which `cursor` knows, or one soon after it.
+    pub(super) fn segment_at(&self, at: u32, cursor: &Cell<usize>) -> usize {
+        let begins = |s: &Segment| s.at <= at;
+        let last = cursor.get().min(self.segments.len() - 1);
+        let (mut low, mut high) = (0, last);
+        if begins(&self.segments[last]) {
+            (low, high) = (last, last + 1);
+            let mut step = 1;
+            while self.segments.get(high).is_some_and(begins) {
+                low = high;
+                high += step;
+                step *= 2;
+            }
+            high = high.min(self.segments.len());
+        }
+        let found = low + self.segments[low..high].partition_point(begins) - 1;
+        cursor.set(found);
+        found
     }
 }
 
@@ -45,15 +63,32 @@ impl<'a> Delta<'a> {
 #[derive(Default)]
 pub(super) struct Parsed {
     segments: Vec<Segment>,
+    /// All inserted bytes, and room: only ever grown, so that it need not be zeroed each time.
     inserted: Vec<u8>,
+    /// How many bytes are inserted.
+    used: usize,
     length: u32,
 }
+
+/// Inserted bytes are copied in blocks of this size: most inserts are short, and a call for each
+/// would take longer than the copying.
+const BLOCK: usize = 16;
+
+/// Room beyond this is given back before the next delta that needs less.
+const KEPT: usize = 4 << 20;
 
 impl Parsed {
     /// Parses a delta against a base of `base` bytes.
     pub(super) fn parse(&mut self, delta: &[u8], base: u64) -> Result<(), Damage> {
         self.segments.clear();
-        self.inserted.clear();
+        self.used = 0;
+        let room = delta.len() + BLOCK;
+        if self.inserted.len() > KEPT && room <= KEPT {
+            *self = Self::default();
+        }
+        if self.inserted.len() < room {
+            self.inserted = vec![0; room.next_power_of_two()];
+        }
         let mut rest = delta;
         let (claimed, length) = (number(&mut rest)?, number(&mut rest)?);
         if claimed != base || base > LARGEST {
@@ -78,10 +113,10 @@ impl Parsed {
                 if size == 0 || size > rest.len() {
                     return Err(Damage::Delta);
                 }
-                let from = self.inserted.len() as u64;
-                self.inserted.extend_from_slice(&rest[..size]);
+                let from = self.used;
+                self.insert(rest, size);
                 rest = &rest[size..];
-                (from, size as u64)
+                (from as u64, size as u64)
             };
             let is_copy = code & 0x80 != 0;
             if is_copy != copied || from != follows {
@@ -105,10 +140,25 @@ impl Parsed {
         Ok(())
     }
 
+    /// Appends the first `size` bytes of `rest` to what is inserted, of which there can't be more
+    /// than the delta has bytes.
+    fn insert(&mut self, rest: &[u8], size: usize) {
+        let mut done = 0;
+        while done < size {
+            let (from, to) = (&rest[done..], &mut self.inserted[self.used + done..]);
+            match (from.first_chunk::<BLOCK>(), to.first_chunk_mut()) {
+                (Some(block), Some(to)) => *to = *block,
+                _ => to[..size - done].copy_from_slice(&from[..size - done]),
+            }
+            done += if from.len() < BLOCK { size } else { BLOCK };
+        }
+        self.used += size;
+    }
+
     pub(super) fn view(&self) -> Delta<'_> {
         Delta {
             segments: &self.segments,
-            inserted: &self.inserted,
+            inserted: &self.inserted[..self.used],
             length: self.length,
         }
     }
@@ -131,23 +181,28 @@ fn number(rest: &mut &[u8]) -> Result<u64, Damage> {
     }
 }
 
-/// A copy's offset and size: each bit of the code says whether a byte of them follows.
+/// A copy's offset and size: each bit of the code says whether a byte of them follows. Which ones
+/// do can't be foreseen, so all are taken alike, without a branch.
 fn copy(code: u8, rest: &mut &[u8]) -> Result<(u64, u64), Damage> {
-    let mut parts = [0u8; 7];
-    for (bit, part) in parts.iter_mut().enumerate() {
-        if code & (1 << bit) != 0 {
-            let (&byte, tail) = rest.split_first().ok_or(Damage::Delta)?;
-            *rest = tail;
-            *part = byte;
+    let stated = (code & 0x7f).count_ones() as usize;
+    let mut left = match rest.first_chunk() {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => {
+            let mut eight = [0; 8];
+            let there = rest.len().min(7);
+            eight[..there].copy_from_slice(&rest[..there]);
+            u64::from_le_bytes(eight)
         }
+    };
+    *rest = rest.get(stated..).ok_or(Damage::Delta)?;
+    let mut both = 0;
+    for byte in 0..7 {
+        let is_stated = u64::from(code >> byte & 1);
+        both |= (left & 0xff & is_stated.wrapping_neg()) << (8 * byte);
+        left >>= 8 * is_stated;
     }
-    let [a, b, c, d, x, y, z] = parts;
-    let from = u32::from_le_bytes([a, b, c, d]);
-    let size = u32::from_le_bytes([x, y, z, 0]);
-    Ok((
-        u64::from(from),
-        u64::from(if size == 0 { 0x1_0000 } else { size }),
-    ))
+    let (from, size) = (both & 0xffff_ffff, both >> 32);
+    Ok((from, if size == 0 { 0x1_0000 } else { size }))
 }
 
 #[cfg(test)]
@@ -172,9 +227,36 @@ mod tests {
             ]
         );
         assert_eq!(
-            (view.inserted, view.end(2), view.segment_at(7)),
+            (
+                view.inserted,
+                view.end(2),
+                view.segment_at(7, &Cell::new(0))
+            ),
             (&b"ab"[..], 9, 1)
         );
+    }
+
+    #[test]
+    fn a_segment_is_found_from_wherever_the_last_one_was() {
+        let segments: Vec<Segment> = (0..100)
+            .map(|n| Segment {
+                at: n * 3,
+                from: 0,
+                copied: true,
+            })
+            .collect();
+        let delta = Delta {
+            segments: &segments,
+            inserted: &[],
+            length: 300,
+        };
+        for last in [0, 1, 50, 98, 99, 1000] {
+            for at in 0..300 {
+                let cursor = Cell::new(last);
+                assert_eq!(delta.segment_at(at, &cursor), at as usize / 3);
+                assert_eq!(cursor.get(), at as usize / 3);
+            }
+        }
     }
 
     #[test]

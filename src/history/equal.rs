@@ -13,7 +13,8 @@ use super::walk::walk;
 use crate::coverage::Progress;
 use crate::matcher::Matcher;
 use crate::rules::{Rules, Template};
-use crate::secret::Fingerprint;
+use crate::secret::{Fingerprint, Secret};
+use crate::unpack::testing::zip;
 
 type Places = BTreeSet<(u32, u64, Fingerprint)>;
 
@@ -232,4 +233,55 @@ fn large_objects_are_streamed() {
     let matcher = Matcher::new(&Rules::built_in(), None);
     let found = searched(&Pack::open(&path, 20).unwrap(), &matcher, 1);
     assert_eq!((found.len(), found), (2, rebuilt(&[blob], &matcher)));
+}
+
+#[test]
+fn a_zip_behind_something_is_unpacked_whichever_delta_put_it_there() {
+    let template = Template::parse("sk-proj-{long:74,74}").unwrap();
+    let packed = |seed| zip(&[("a.txt", 8, template.fill(seed).text.as_bytes())]);
+    let lines = "echo nothing to see\n".repeat(30);
+    let script = format!("#!/bin/sh\n{lines}");
+    let (one, other) = (packed(1), packed(2));
+    let mut versions: Vec<Vec<u8>> = vec![script.clone().into_bytes()];
+    let mut entries = vec![Entry::Blob(versions[0].clone())];
+    let mut add = |base: usize, keep: std::ops::Range<usize>, before: &[u8], behind: &[u8]| {
+        let from = versions[base].clone();
+        let next = [before, &from[keep.clone()], behind].concat();
+        let steps = [
+            Step::Insert(before),
+            Step::Copy(keep.start, keep.len()),
+            Step::Insert(behind),
+        ];
+        let delta = forge::delta(from.len(), next.len(), &steps);
+        entries.push(Entry::Offset(base, delta));
+        versions.push(next);
+        versions.len() - 1
+    };
+    let all = script.len();
+    let longer = add(0, 0..all, b"", b"exit 0\n");
+    let zipped = add(longer, 0..all, b"", &one);
+    let edited = add(zipped, 0..all + one.len(), b"#!/bin/bash\n", b"");
+    let gone = add(edited, 0..all, b"", b"");
+    let again = add(gone, 0..all, b"", &other);
+    // A text that becomes a program.
+    let text = add(0, 10..all, b"not a program\n", b"");
+    let packed_text = add(text, 0..all, b"", &one);
+    let program = add(packed_text, 14..all + one.len(), b"#!/bin/sh\n", b"");
+    let directory = tempfile::tempdir().unwrap();
+    let path = forge::write(directory.path(), &entries, 2);
+    let matcher = Matcher::new(&Rules::built_in(), None);
+    let found = searched(&Pack::open(&path, 20).unwrap(), &matcher, 2);
+    let found: Vec<(usize, Fingerprint)> = found
+        .into_iter()
+        .map(|(entry, _, key)| (entry as usize, key))
+        .collect();
+    let print = |seed| Secret::new(template.fill(seed).key.into_bytes()).fingerprint();
+    let expected = [
+        (zipped, 1),
+        (edited, 1),
+        (again, 2),
+        (packed_text, 1),
+        (program, 1),
+    ];
+    assert_eq!(found, expected.map(|(entry, seed)| (entry, print(seed))));
 }

@@ -22,31 +22,32 @@ pub(super) struct Forest {
     pub(super) damaged: Vec<(u32, Damage)>,
 }
 
-enum Base {
-    Whole,
-    Here(u32),
-    Outside(ObjectId),
+/// What is no delta against an entry of the pack.
+#[derive(Default)]
+struct Others {
+    roots: Vec<u32>,
+    outside: Vec<(u32, ObjectId)>,
+    damaged: Vec<(u32, Damage)>,
 }
+
+/// As many headers are read in one go.
+const CHUNK: usize = 4096;
 
 impl Forest {
     /// Reads all headers. With `kinds`, only trees with roots of those kinds are kept (deltas
     /// against outside objects always are).
     pub(super) fn plant(pack: &Pack, kinds: Option<&[Kind]>) -> Self {
-        let found: Vec<Result<Base, Damage>> = (0..pack.len())
-            .into_par_iter()
-            .with_min_len(4096)
-            .map(|entry| base_of(pack, entry))
+        let mut base = vec![NONE; pack.len() as usize];
+        let others: Vec<Others> = base
+            .par_chunks_mut(CHUNK)
+            .enumerate()
+            .map(|(chunk, base)| bases(pack, (chunk * CHUNK) as u32, base))
             .collect();
-        let mut base = vec![NONE; found.len()];
         let (mut roots, mut outside, mut damaged) = (Vec::new(), Vec::new(), Vec::new());
-        for (entry, found) in found.into_iter().enumerate() {
-            let number = entry as u32;
-            match found {
-                Ok(Base::Whole) => roots.push(number),
-                Ok(Base::Here(other)) => base[entry] = other,
-                Ok(Base::Outside(id)) => outside.push((number, id)),
-                Err(damage) => damaged.push((number, damage)),
-            }
+        for others in others {
+            roots.extend(others.roots);
+            outside.extend(others.outside);
+            damaged.extend(others.damaged);
         }
         let (first, children) = group(&base);
         let mut forest = Self {
@@ -119,15 +120,29 @@ impl Forest {
     }
 }
 
-fn base_of(pack: &Pack, entry: u32) -> Result<Base, Damage> {
-    Ok(match pack.header(entry)?.form {
-        Form::Whole(_) => Base::Whole,
-        Form::Offset(offset) => Base::Here(pack.entry_at(offset).ok_or(Damage::Header)?),
-        Form::Reference(id) => match pack.find(&id) {
-            Some(base) => Base::Here(base),
-            None => Base::Outside(id),
-        },
-    })
+/// The bases of the entries from `first` on. Where the deltas begin that they are made against is
+/// looked up after all headers were read, since those wait for memory and need not wait in turn.
+fn bases(pack: &Pack, first: u32, base: &mut [u32]) -> Others {
+    let mut others = Others::default();
+    let mut offsets = Vec::with_capacity(base.len());
+    for entry in (first..).take(base.len()) {
+        match pack.header(entry).map(|header| header.form) {
+            Ok(Form::Whole(_)) => others.roots.push(entry),
+            Ok(Form::Offset(offset)) => offsets.push((entry, offset)),
+            Ok(Form::Reference(id)) => match pack.find(&id) {
+                Some(other) => base[(entry - first) as usize] = other,
+                None => others.outside.push((entry, id)),
+            },
+            Err(damage) => others.damaged.push((entry, damage)),
+        }
+    }
+    for (entry, offset) in offsets {
+        match pack.entry_at(offset) {
+            Some(other) => base[(entry - first) as usize] = other,
+            None => others.damaged.push((entry, Damage::Header)),
+        }
+    }
+    others
 }
 
 /// The entries by base: a counting sort.

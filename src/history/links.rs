@@ -348,7 +348,7 @@ impl Database<'_> {
 mod tests {
     use super::super::delta::Parsed;
     use super::super::forge::{self, Step};
-    use super::super::version::Node;
+    use super::super::version::{Cursors, Node};
     use super::*;
 
     #[test]
@@ -408,6 +408,7 @@ mod tests {
                 let version = Version {
                     delta: parsed.view(),
                     base: &node,
+                    cursors: &Cursors::default(),
                 };
                 let mut outside = Vec::new();
                 links.delta(Kind::Tree, version, &mut Vec::new(), &mut outside);

@@ -49,11 +49,13 @@ pub(super) struct Found {
 }
 
 /// What is remembered of a version.
-pub(super) enum Marks {
-    /// All its anchors, in order.
-    All(Box<[Mark]>),
-    /// Too many to remember: versions are searched without their help.
-    Many,
+pub(super) struct Marks {
+    /// All its anchors, in order; `None` if there are too many to remember: versions are searched
+    /// without their help.
+    pub(super) anchors: Option<Box<[Mark]>>,
+    /// Whether it was seen to be no container: it does not begin like one, and lacks
+    /// [`crate::unpack::IN_TAILS`], so that it does not end like one.
+    pub(super) plain: bool,
 }
 
 /// A thread's results, and its scratch.
@@ -81,6 +83,7 @@ pub(super) struct Results {
     pub(super) unread: Vec<(u32, UnreadMember)>,
     /// The version at hand: its anchors, and whether there were more than are remembered.
     pub(super) marks: Vec<Mark>,
+    pub(super) plain: bool,
     many: bool,
     crowded: bool,
     recent: Recent,
@@ -95,6 +98,7 @@ impl Results {
     pub(super) fn begin(&mut self, bytes: usize) {
         self.unreported.add(bytes as u64);
         self.marks.clear();
+        self.plain = false;
         self.many = false;
         self.crowded = false;
         self.recent = Recent::default();
@@ -140,9 +144,9 @@ impl Results {
         if let (true, Some(entry)) = (self.crowded, entry) {
             self.damaged.push((entry, Damage::Crowded));
         }
-        match self.many {
-            true => Marks::Many,
-            false => Marks::All(self.marks.drain(..).collect()),
+        Marks {
+            anchors: (!self.many).then(|| self.marks.drain(..).collect()),
+            plain: self.plain,
         }
     }
 

@@ -11,7 +11,7 @@ use super::delta::Parsed;
 use super::inflate::Inflater;
 use super::loose::{self, Loose};
 use super::pack::{Form, Pack};
-use super::version::{Node, Version};
+use super::version::{Cursors, Node, Version};
 use crate::repo::{ObjectId, ObjectKind as Kind};
 
 /// Alternates of alternates are followed this far, as git does.
@@ -239,7 +239,12 @@ impl Objects {
             }
             let base = Node::whole(bytes, ())?;
             bytes = Vec::with_capacity(delta.length as usize);
-            Version { delta, base: &base }.fetch(0..delta.length, &mut bytes);
+            let version = Version {
+                delta,
+                base: &base,
+                cursors: &Cursors::default(),
+            };
+            version.fetch(0..delta.length, &mut bytes);
         }
         Ok((kind, bytes))
     }

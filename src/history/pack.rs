@@ -1,6 +1,7 @@
 //! Packs (gitformat-pack(5)): entries one after another, whole or as deltas.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,6 +52,8 @@ pub(super) struct Pack {
 struct Table {
     /// Where each entry begins, and at the end where the last one ends.
     starts: Vec<u64>,
+    /// Where to look for an offset.
+    blocks: Blocks,
     /// For each entry, its position in the index; empty without one.
     positions: Vec<u32>,
     /// Entries that the pack's header promises and nobody can find.
@@ -119,8 +122,10 @@ impl Pack {
         {
             return None;
         }
+        let starts: Vec<u64> = order.iter().map(|o| o.0).chain([end]).collect();
         Some(Table {
-            starts: order.iter().map(|o| o.0).chain([end]).collect(),
+            blocks: Blocks::of(&starts),
+            starts,
             positions: order.iter().map(|o| o.1).collect(),
             missing: 0,
             disagrees: false,
@@ -130,6 +135,7 @@ impl Pack {
     fn walk_entries(&self) -> Table {
         let mut table = Table {
             starts: Vec::new(),
+            blocks: Blocks::default(),
             positions: Vec::new(),
             missing: 0,
             disagrees: false,
@@ -150,11 +156,13 @@ impl Pack {
                 Err(_) => {
                     // Where the next one begins is not known any more.
                     table.missing = u64::from(self.count - done);
+                    table.blocks = Blocks::of(&table.starts);
                     return table;
                 }
             }
         }
         table.starts.push(at as u64);
+        table.blocks = Blocks::of(&table.starts);
         table
     }
 
@@ -238,8 +246,11 @@ impl Pack {
 
     /// The entry that begins at `offset`.
     pub(super) fn entry_at(&self, offset: u64) -> Option<u32> {
-        let all = &self.table().starts[..self.len() as usize];
-        all.binary_search(&offset).ok().map(|entry| entry as u32)
+        let Table { starts, blocks, .. } = self.table();
+        let near = blocks.near(offset);
+        let found = starts[near.clone()].binary_search(&offset).ok()?;
+        let entry = near.start + found;
+        (entry + 1 < starts.len()).then_some(entry as u32)
     }
 
     /// The entry of an object.
@@ -334,6 +345,40 @@ impl Pack {
             size,
             data: at,
         })
+    }
+}
+
+/// Which entries begin in which stretch of a pack, so that few have to be compared to find one.
+/// There are about as many stretches as entries.
+#[derive(Default)]
+struct Blocks {
+    /// A stretch has two to the power of this many bytes.
+    shift: u32,
+    /// For each stretch, how many entries begin before it; at the end all.
+    before: Vec<u32>,
+}
+
+impl Blocks {
+    fn of(starts: &[u64]) -> Self {
+        let end = starts.last().copied().unwrap_or_default();
+        let shift = (end / starts.len().max(1) as u64).max(1).ilog2();
+        let mut before = vec![0; (end >> shift) as usize + 2];
+        for start in starts {
+            before[(start >> shift) as usize + 1] += 1;
+        }
+        for n in 1..before.len() {
+            before[n] += before[n - 1];
+        }
+        Self { shift, before }
+    }
+
+    /// The entries that begin in the same stretch as `offset`.
+    fn near(&self, offset: u64) -> Range<usize> {
+        let block = usize::try_from(offset >> self.shift).unwrap_or(usize::MAX);
+        match self.before.get(block..).unwrap_or_default() {
+            [from, to, ..] => *from as usize..*to as usize,
+            _ => 0..0,
+        }
     }
 }
 

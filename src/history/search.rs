@@ -16,7 +16,7 @@ use crate::coverage::{Limit, Progress, Tally, Unread};
 use crate::examine::{Examiner, HEAD, Seen, Unpacking, UnreadMember, is_packed};
 use crate::matcher::{AnchorId, Hit, Matcher, REACH, Text};
 use crate::repo::ObjectKind as Kind;
-use crate::unpack::{is_program, recognise};
+use crate::unpack::{IN_TAILS, TAIL, recognise, recognise_tail};
 
 /// The search goes over pieces of this size, which stay in the fastest cache.
 const PIECE: usize = 4096;
@@ -57,8 +57,13 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Searches what is packed in a blob that begins like a container.
-    fn unpack(&self, results: &mut Results, entry: u32, bytes: &[u8]) {
+    /// Searches what is packed in a blob, if it begins or ends like a container. Whether it is plain,
+    /// see [`Marks::plain`].
+    fn unpack(&self, results: &mut Results, entry: u32, bytes: &[u8]) -> bool {
+        let begins = may_begin_packed(&bytes[..bytes.len().min(GLANCE as usize)]);
+        if !begins && memchr::memchr(IN_TAILS, bytes).is_none() {
+            return true;
+        }
         let go_on = || !self.stop.load(Ordering::Relaxed);
         let mut found = Vec::new();
         let seen = self.examiner(&go_on).packed(b"", bytes, &mut |one| {
@@ -77,17 +82,48 @@ impl<'a> Search<'a> {
             }
             None => {}
         }
+        false
     }
 
-    /// The same of a version, which is rebuilt for it: few containers are stored as deltas.
-    fn unpack_version(&self, results: &mut Results, entry: u32, version: Version<'_, Marks>) {
-        let length = version.delta.length;
+    /// The same of a version. Few have to be rebuilt for it: mostly a version begins like its base,
+    /// and nothing is inserted that a container could end with.
+    fn unpack_version(
+        &self,
+        results: &mut Results,
+        entry: u32,
+        version: Version<'_, Marks>,
+    ) -> bool {
+        let delta = version.delta;
+        let base_is_plain = version.base.marks.plain;
+        let lacks_end = base_is_plain && memchr::memchr(IN_TAILS, delta.inserted).is_none();
+        let begins_alike = match delta.segments.first() {
+            Some(first) => first.copied && first.from == 0 && delta.end(0) >= GLANCE,
+            None => false,
+        };
+        let mut begins = false;
+        if !(begins_alike && base_is_plain) {
+            results.fetched.clear();
+            version.fetch(0..delta.length.min(GLANCE), &mut results.fetched);
+            begins = may_begin_packed(&results.fetched);
+        }
+        if !begins && lacks_end {
+            return true;
+        }
+        if !begins {
+            let (mut head, mut tail) = (Vec::new(), Vec::new());
+            let length = delta.length;
+            version.fetch(0..length.min(HEAD as u32), &mut head);
+            version.fetch(length.saturating_sub(TAIL as u32)..length, &mut tail);
+            if recognise_tail(&head, &tail).is_none() {
+                return false;
+            }
+        }
         let chain = self.unpacking.budget.chain();
-        match chain.reserve(length.into()) {
+        match chain.reserve(delta.length.into()) {
             Some(_memory) => {
-                let mut bytes = Vec::with_capacity(length as usize);
-                version.fetch(0..length, &mut bytes);
-                self.unpack(results, entry, &bytes);
+                let mut bytes = Vec::with_capacity(delta.length as usize);
+                version.fetch(0..delta.length, &mut bytes);
+                return self.unpack(results, entry, &bytes);
             }
             None => results.unread.push((
                 entry,
@@ -97,6 +133,7 @@ impl<'a> Search<'a> {
                 },
             )),
         }
+        false
     }
 
     fn unpacked(
@@ -282,26 +319,34 @@ impl<'a> Search<'a> {
         if !left.copied && !self.borders.may_precede(run(left, border)) {
             return;
         }
-        let before = version.before(number);
-        if !self.borders.may_precede(&[before])
-            || !self.borders.may_meet(before, version.first(number))
-        {
+        let (last, first) = (version.before(number), version.first(number));
+        let cuts = self.borders.crossing(last, first);
+        if cuts.is_empty() {
             return;
         }
-        let reach = self.borders.reach();
-        let start = border.saturating_sub(reach);
-        results.fetched.clear();
-        version.fetch(
-            start..(border + reach).min(delta.length),
-            &mut results.fetched,
-        );
-        let fetched = std::mem::take(&mut results.fetched);
-        self.borders
-            .crossing(&fetched, (border - start) as usize, |at, id| {
-                let mark = self.classify(version, start + at as u32, id, results);
+        // One more byte of each literal says no to nearly all.
+        let (before, behind) = (version.second_before(number), version.second(number));
+        for cut in cuts {
+            let literal = self.matcher.anchors().literal(cut.anchor);
+            let (one, other) = literal.split_at(cut.before);
+            let differs = |here: Option<u8>, there: Option<&u8>| matches!((here, there), (Some(here), Some(there)) if here != *there);
+            if differs(before, one.iter().nth_back(1)) || differs(behind, other.get(1)) {
+                continue;
+            }
+            let end = border + other.len() as u32;
+            let Some(at) = border.checked_sub(one.len() as u32) else {
+                continue;
+            };
+            if end > delta.length {
+                continue;
+            }
+            results.fetched.clear();
+            version.fetch(at..end, &mut results.fetched);
+            if results.fetched == literal {
+                let mark = self.classify(version, at, cut.anchor, results);
                 results.add(mark);
-            });
-        results.fetched = fetched;
+            }
+        }
     }
 
     /// Looks at what stands around an anchor.
@@ -354,11 +399,10 @@ const GLANCE: u32 = 128;
 
 /// Whether a blob may be a container, by its first bytes: they have a signature, or are odd for
 /// text, as the first bytes of a tar are.
-fn may_be_packed(head: &[u8]) -> bool {
+fn may_begin_packed(head: &[u8]) -> bool {
     recognise(head, b"").is_some()
         || is_packed(&head[..head.len().min(HEAD)])
         || head.len() == GLANCE as usize && head.ends_with(&[0])
-        || is_program(head)
 }
 
 impl Visit for Search<'_> {
@@ -379,9 +423,7 @@ impl Visit for Search<'_> {
 
     fn whole(&self, results: &mut Results, entry: u32, kind: Kind, bytes: &[u8]) -> Marks {
         results.begin(bytes.len());
-        if kind == Kind::Blob && may_be_packed(&bytes[..bytes.len().min(GLANCE as usize)]) {
-            self.unpack(results, entry, bytes);
-        }
+        results.plain = kind != Kind::Blob || self.unpack(results, entry, bytes);
         if let Some(links) = self.links {
             links.whole(kind, bytes, &mut results.outside);
         }
@@ -411,14 +453,7 @@ impl Visit for Search<'_> {
         kind: Kind,
         version: Version<'_, Marks>,
     ) -> Marks {
-        if kind == Kind::Blob {
-            let length = version.delta.length;
-            results.fetched.clear();
-            version.fetch(0..length.min(GLANCE), &mut results.fetched);
-            if may_be_packed(&results.fetched) {
-                self.unpack_version(results, entry, version);
-            }
-        }
+        let plain = kind != Kind::Blob || self.unpack_version(results, entry, version);
         if let Some(links) = self.links {
             let Results {
                 fetched, outside, ..
@@ -426,16 +461,17 @@ impl Visit for Search<'_> {
             links.delta(kind, version, fetched, outside);
         }
         results.commits += u64::from(kind == Kind::Commit);
-        match &version.base.marks {
-            Marks::All(carried) => {
+        match &version.base.marks.anchors {
+            Some(carried) => {
                 results.begin(version.delta.inserted.len());
                 self.search_delta(version, carried, results);
             }
-            Marks::Many => {
+            None => {
                 results.begin(version.delta.length as usize);
                 self.search_windows(version, results);
             }
         }
+        results.plain = plain;
         results.end(&self.borders, Some(entry))
     }
 

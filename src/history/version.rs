@@ -5,6 +5,7 @@
 //! rebuilt, and what was inserted since. A rope is made from the rope before it and a delta, so it
 //! never leads through more than one other version, however long the chain.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::damage::Damage;
 use super::delta::{Delta, Segment};
 
 /// What putting one segment into a rope costs, in bytes that could be copied in that time.
-const SEGMENT_PRICE: u64 = 32;
+const SEGMENT_PRICE: u64 = 128;
 
 /// Versions beyond this (512 MiB) are never rebuilt: a few instructions can claim gigabytes, and
 /// git makes no deltas of what is larger.
@@ -30,8 +31,8 @@ pub(super) struct Node<M> {
 }
 
 /// Segments: copied ones are pieces of the bytes that were rebuilt.
-#[derive(Default)]
-struct Rope {
+#[derive(Clone, Default)]
+pub(super) struct Rope {
     segments: Vec<Segment>,
     inserted: Vec<u8>,
     length: u32,
@@ -41,7 +42,25 @@ struct Rope {
 pub(super) struct Version<'a, M> {
     pub(super) delta: Delta<'a>,
     pub(super) base: &'a Node<M>,
+    pub(super) cursors: &'a Cursors,
 }
+
+/// Where the last bytes were fetched from: the next ones mostly come from nearby.
+#[derive(Default)]
+pub(super) struct Cursors {
+    version: Cell<usize>,
+    base: Cell<usize>,
+}
+
+/// What a thread uses for version after version.
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub(super) cursors: Cursors,
+    rope: Rope,
+}
+
+/// A rope that grew beyond this is not kept as scratch.
+const KEPT: usize = 4 << 20;
 
 impl<M> Clone for Version<'_, M> {
     fn clone(&self) -> Self {
@@ -88,6 +107,15 @@ impl Rope {
         self.length += bytes.len() as u32;
     }
 
+    fn clear(&mut self) {
+        if self.inserted.capacity() + self.segments.capacity() * size_of::<Segment>() > KEPT {
+            *self = Self::default();
+        }
+        self.segments.clear();
+        self.inserted.clear();
+        self.length = 0;
+    }
+
     fn price(&self) -> u64 {
         self.segments.len() as u64 * SEGMENT_PRICE + self.inserted.len() as u64
     }
@@ -108,33 +136,46 @@ impl<M> Node<M> {
     }
 
     /// A version as a delta against `base`.
-    pub(super) fn delta(base: &Self, delta: Delta<'_>, marks: M) -> Result<Self, Damage> {
+    pub(super) fn delta(
+        base: &Self,
+        delta: Delta<'_>,
+        marks: M,
+        scratch: &mut Scratch,
+    ) -> Result<Self, Damage> {
         let length = delta.length;
         let left = u64::from(length).saturating_sub(base.spent);
-        if let Some(rope) = base.rope_with(delta, left) {
+        if base.rope_with(delta, left, scratch) {
             return Ok(Self {
                 bytes: Arc::clone(&base.bytes),
                 marks,
                 length,
-                spent: base.spent + rope.price(),
-                rope: Some(rope),
+                spent: base.spent + scratch.rope.price(),
+                rope: Some(scratch.rope.clone()),
             });
         }
         if length > LARGEST_REBUILT {
             return Err(Damage::TooLarge(length.into()));
         }
         let mut bytes = Vec::with_capacity(length as usize);
-        Version { delta, base }.fetch(0..length, &mut bytes);
+        let cursors = &scratch.cursors;
+        Version {
+            delta,
+            base,
+            cursors,
+        }
+        .fetch(0..length, &mut bytes);
         Self::whole(bytes, marks)
     }
 
-    /// The rope of a version that is a delta against this one, unless its price is above `most`.
-    fn rope_with(&self, delta: Delta<'_>, most: u64) -> Option<Rope> {
+    /// Makes the rope of a version that is a delta against this one in `scratch`, unless its price
+    /// is above `most`: whether it did.
+    fn rope_with(&self, delta: Delta<'_>, most: u64, scratch: &mut Scratch) -> bool {
         let own = delta.segments.len() as u64 * SEGMENT_PRICE + delta.inserted.len() as u64;
         if own + self.rope.as_ref().map_or(0, Rope::price) > most {
-            return None;
+            return false;
         }
-        let mut rope = Rope::default();
+        let Scratch { rope, cursors } = scratch;
+        rope.clear();
         for (number, segment) in delta.segments.iter().enumerate() {
             let from = segment.from as usize;
             let length = delta.end(number) - segment.at;
@@ -142,16 +183,17 @@ impl<M> Node<M> {
                 rope.insert(&delta.inserted[from..from + length as usize]);
                 continue;
             }
-            self.pieces(segment.from..segment.from + length, |piece| match piece {
+            let copied = segment.from..segment.from + length;
+            self.pieces(copied, cursors, |piece| match piece {
                 Piece::Copied(range) => rope.copy(range.start, range.end - range.start),
                 Piece::Inserted(bytes) => rope.insert(bytes),
             });
             // What is copied twice is paid twice.
             if rope.price() > most {
-                return None;
+                return false;
             }
         }
-        Some(rope)
+        true
     }
 
     pub(super) fn length(&self) -> u32 {
@@ -159,12 +201,18 @@ impl<M> Node<M> {
     }
 
     /// The byte at `at`.
-    fn byte(&self, at: u32) -> u8 {
-        let Some(rope) = &self.rope else {
-            return self.bytes[at as usize];
-        };
+    #[inline]
+    fn byte(&self, at: u32, cursors: &Cursors) -> u8 {
+        match &self.rope {
+            Some(rope) => self.byte_of(rope, at, cursors),
+            None => self.bytes[at as usize],
+        }
+    }
+
+    #[inline(never)]
+    fn byte_of(&self, rope: &Rope, at: u32, cursors: &Cursors) -> u8 {
         let rope = rope.view();
-        let segment = &rope.segments[rope.segment_at(at)];
+        let segment = &rope.segments[rope.segment_at(at, &cursors.base)];
         let from = (segment.from + (at - segment.at)) as usize;
         match segment.copied {
             true => self.bytes[from],
@@ -173,12 +221,12 @@ impl<M> Node<M> {
     }
 
     /// What a range consists of, in order.
-    fn pieces(&self, range: Range<u32>, mut piece: impl FnMut(Piece<'_>)) {
+    fn pieces(&self, range: Range<u32>, cursors: &Cursors, mut piece: impl FnMut(Piece<'_>)) {
         let Some(rope) = &self.rope else {
             return piece(Piece::Copied(range));
         };
         let rope = rope.view();
-        parts(rope, range, |from, copied| {
+        parts(rope, range, &cursors.base, |from, copied| {
             piece(match copied {
                 true => Piece::Copied(from),
                 false => Piece::Inserted(&rope.inserted[from.start as usize..from.end as usize]),
@@ -194,11 +242,16 @@ enum Piece<'a> {
 }
 
 /// Where the bytes of a range come from: each part, and whether it is copied.
-fn parts(delta: Delta<'_>, range: Range<u32>, mut part: impl FnMut(Range<u32>, bool)) {
+fn parts(
+    delta: Delta<'_>,
+    range: Range<u32>,
+    cursor: &Cell<usize>,
+    mut part: impl FnMut(Range<u32>, bool),
+) {
     if range.is_empty() {
         return;
     }
-    let mut number = delta.segment_at(range.start);
+    let mut number = delta.segment_at(range.start, cursor);
     let mut at = range.start;
     while at < range.end {
         let segment = &delta.segments[number];
@@ -218,27 +271,41 @@ impl<M> Version<'_, M> {
         self.one(last, copied)
     }
 
+    /// The byte before that one, if it is at hand.
+    pub(super) fn second_before(&self, number: usize) -> Option<u8> {
+        let Segment { at, from, copied } = self.delta.segments[number - 1];
+        let second = (self.delta.segments[number].at - at).checked_sub(2)?;
+        Some(self.one(from + second, copied))
+    }
+
+    /// The byte after the first one of segment `number`, if it is at hand.
+    pub(super) fn second(&self, number: usize) -> Option<u8> {
+        let Segment { at, from, copied } = self.delta.segments[number];
+        (self.delta.end(number) - at > 1).then(|| self.one(from + 1, copied))
+    }
+
     /// The first byte of segment `number`.
     pub(super) fn first(&self, number: usize) -> u8 {
         let Segment { from, copied, .. } = self.delta.segments[number];
         self.one(from, copied)
     }
 
+    #[inline]
     fn one(&self, from: u32, copied: bool) -> u8 {
         match copied {
-            true => self.base.byte(from),
+            true => self.base.byte(from, self.cursors),
             false => self.delta.inserted[from as usize],
         }
     }
 
     /// Appends the bytes of `range`, which lies in the version, to `out`.
     pub(super) fn fetch(&self, range: Range<u32>, out: &mut Vec<u8>) {
-        parts(self.delta, range, |from, copied| {
+        parts(self.delta, range, &self.cursors.version, |from, copied| {
             let bytes = |from: Range<u32>| from.start as usize..from.end as usize;
             if !copied {
                 return out.extend_from_slice(&self.delta.inserted[bytes(from)]);
             }
-            self.base.pieces(from, |piece| match piece {
+            self.base.pieces(from, self.cursors, |piece| match piece {
                 Piece::Copied(range) => out.extend_from_slice(&self.base.bytes[bytes(range)]),
                 Piece::Inserted(inserted) => out.extend_from_slice(inserted),
             });

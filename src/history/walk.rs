@@ -12,7 +12,7 @@ use super::delta::Parsed;
 use super::forest::Forest;
 use super::inflate::Inflater;
 use super::pack::{Form, Pack};
-use super::version::{Node, Version};
+use super::version::{Node, Scratch, Version};
 use crate::repo::{ObjectId, ObjectKind as Kind};
 
 /// How many roots an idle thread takes at once.
@@ -122,6 +122,7 @@ pub(super) fn walk<V: Visit>(
                         local: visit.local(),
                         inflater: Inflater::default(),
                         parsed: Parsed::default(),
+                        scratch: Scratch::default(),
                         stack: Vec::new(),
                     };
                     if number == 0 {
@@ -220,6 +221,7 @@ struct Worker<'a, V: Visit> {
     local: V::Local,
     inflater: Inflater,
     parsed: Parsed,
+    scratch: Scratch,
     stack: Vec<Pending<V::Marks>>,
 }
 
@@ -323,12 +325,16 @@ impl<V: Visit> Worker<'_, V> {
             let delta = self.inflater.inflate(data, header.size)?;
             self.parsed.parse(delta, u64::from(base.length()))?;
             let delta = self.parsed.view();
-            let version = Version { delta, base: &base };
+            let version = Version {
+                delta,
+                base: &base,
+                cursors: &self.scratch.cursors,
+            };
             let marks = self.visit.delta(&mut self.local, entry, kind, version);
             if self.forest.children(entry).is_empty() {
                 return Ok(None);
             }
-            let node = Node::delta(&base, delta, marks)?;
+            let node = Node::delta(&base, delta, marks, &mut self.scratch)?;
             Ok(Some((Arc::new(node), kind)))
         });
         self.descend(entry, node);

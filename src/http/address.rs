@@ -7,7 +7,8 @@ use url::Host;
 
 use super::BadAddress;
 
-/// An address that may be talked to: https, or loopback. It holds no user, no password, no
+/// An address that may be talked to: https, loopback, or link-local, which is where clouds tell a
+/// machine its own credentials, in plain http only (RFC 3927: it is never routed). It holds no user, no password, no
 /// fragment, and shows itself without its query.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address(Url);
@@ -25,7 +26,7 @@ impl Address {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(BadAddress::MoreThanAPath);
         }
-        match (url.scheme(), is_loopback(&url)) {
+        match (url.scheme(), is_loopback(&url) || is_link_local(&url)) {
             ("https", _) | ("http", true) => Ok(Self(url)),
             ("http", false) => Err(BadAddress::NotEncrypted),
             _ => Err(BadAddress::NotAnAddress),
@@ -51,6 +52,17 @@ impl Address {
         Self(url)
     }
 
+    /// The same with a slash at its end, by which some servers know a listing.
+    #[must_use]
+    pub fn directory(&self) -> Self {
+        let mut url = self.0.clone();
+        url.path_segments_mut()
+            .expect("http and https addresses have segments")
+            .pop_if_empty()
+            .push("");
+        Self(url)
+    }
+
     /// The address with one more parameter. Never a secret: servers and proxies log queries.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {
@@ -67,6 +79,11 @@ impl Address {
         }
     }
 
+    /// Its path, as it is sent.
+    pub fn path(&self) -> &str {
+        self.0.path()
+    }
+
     /// Whether it is this machine.
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.0)
@@ -75,6 +92,10 @@ impl Address {
     pub(super) fn url(&self) -> Url {
         self.0.clone()
     }
+}
+
+fn is_link_local(url: &Url) -> bool {
+    matches!(url.host(), Some(Host::Ipv4(address)) if address.is_link_local())
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -111,6 +132,7 @@ mod tests {
             "http://127.8.9.1/x",
             "http://[::1]:1/v1",
             "http://localhost:4010/v1",
+            "http://169.254.169.254/latest",
         ] {
             assert!(Address::parse(good).is_ok(), "{good}");
         }
@@ -119,6 +141,8 @@ mod tests {
             ("http://localhost.evil.example", BadAddress::NotEncrypted),
             ("http://127.0.0.1.evil.example", BadAddress::NotEncrypted),
             ("http://10.0.0.1/v1", BadAddress::NotEncrypted),
+            ("http://169.254.evil.example", BadAddress::NotEncrypted),
+            ("http://[fe80::1]/v1", BadAddress::NotEncrypted),
             ("https://user:pass@api.openai.com", BadAddress::HoldsSecret),
             ("http://localhost@evil.example", BadAddress::HoldsSecret),
             ("https://api.openai.com/v1?key=x", BadAddress::MoreThanAPath),
@@ -137,6 +161,8 @@ mod tests {
             at.to_string(),
             "https://api.openai.com/v1/organization/projects/a%2F..%2Fb%3Fc%23d/_/api_keys"
         );
+        assert!(at.directory().to_string().ends_with("/api_keys/"));
+        assert_eq!(at.directory().directory(), at.directory());
         let asked = at.query("after", "x&y=z");
         assert!(asked.url().as_str().ends_with("?after=x%26y%3Dz"));
         assert!(!asked.to_string().contains("after"));

@@ -14,8 +14,9 @@ use zeroize::Zeroizing;
 
 use super::{Answer, Error, Method, Request, Settings, Trouble};
 
-/// What is always reached without a proxy: a proxy would be handed plain text.
-const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
+/// What is always reached without a proxy: a proxy would be handed plain text, and has another
+/// link.
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16";
 
 /// Everything goes through a socket of this machine.
 #[cfg(unix)]

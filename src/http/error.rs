@@ -11,7 +11,9 @@ pub enum BadAddress {
     #[error("this is no address; write one like https://api.openai.com/v1")]
     NotAnAddress,
     /// It is plain http, and not this machine.
-    #[error("only https is spoken; plain http is for 127.0.0.1, [::1] and localhost alone")]
+    #[error(
+        "only https is spoken; plain http is for 127.0.0.1, [::1], localhost and a cloud's 169.254.0.0/16 alone"
+    )]
     NotEncrypted,
     /// It has a user or a password in it.
     #[error("an address must not hold a user or a password: addresses are logged")]

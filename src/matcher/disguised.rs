@@ -3,12 +3,12 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use super::decode::{DECODERS, Decoder, Ends};
 use super::marked::LONGEST_SIDE;
-use super::reach::Reach;
+use super::reach::{Reach, Run};
 use super::{Hit, Matcher, Text};
-use crate::rules::Alphabet;
 
 /// How deep encodings may be nested, and how often one examination may decode: what no honest
 /// input reaches, and a hostile one can't go beyond.
@@ -22,11 +22,21 @@ const LONGEST_ENCODED: usize = 1400;
 /// No key is shorter than this.
 const SHORTEST_KEY: usize = 32;
 
+/// The decoders whose escapes may stand between plain characters.
+static MIXING: LazyLock<Vec<(usize, Ends)>> = LazyLock::new(|| {
+    let decoders = DECODERS.iter().enumerate();
+    decoders
+        .filter_map(|(index, decoder)| Some((index, decoder.mixes()?)))
+        .collect()
+});
+
 /// What an examination has done so far, so that it comes to an end.
 pub(super) struct Work {
     decodings: u32,
-    depth: usize,
+    pub(super) depth: usize,
     pub(super) undone: Undone,
+    /// See [`Reach`].
+    pub(super) run: Run,
 }
 
 /// What was undone of a text lately: its bytes need not be undone in the same way again for the
@@ -62,6 +72,38 @@ impl Undone {
         })
     }
 
+    /// How many bytes of what was undone need not be searched, since they were when the text before
+    /// it was undone in the same way.
+    fn searched(&self, decoder: usize, base: usize, from: &[Range<u32>]) -> usize {
+        let searched = |reading: &Reading| {
+            let first = from.first()?.start as usize + base;
+            let there = |at: usize| at.checked_sub(reading.base).map(|at| at as u32);
+            let until = reading.looked.end.checked_sub(LONGEST_ENCODED)?;
+            if reading.decoder != decoder || from.len() < 2 || reading.from.len() < 2 {
+                return None;
+            }
+            // What begins alike goes on alike.
+            let start = there(first.max(reading.from[0].start as usize + reading.base))?;
+            let mine = start as usize + reading.base - base;
+            let mine = from
+                .binary_search_by_key(&(mine as u32), |f| f.start)
+                .ok()?;
+            let other = reading
+                .from
+                .binary_search_by_key(&start, |f| f.start)
+                .ok()?;
+            let shift =
+                |f: &Range<u32>, base: usize| f.start as usize + base..f.end as usize + base;
+            if shift(&from[mine], base) != shift(&reading.from[other], reading.base) {
+                return None;
+            }
+            let covered = from.partition_point(|f| f.start as usize + base < until);
+            // What stands before is new, unless nothing does.
+            (mine == 0).then_some(covered)
+        };
+        self.0.iter().filter_map(searched).max().unwrap_or(0)
+    }
+
     fn add(&mut self, reading: Reading) {
         if self.0.len() == MOST_READINGS {
             self.0.pop_front();
@@ -76,7 +118,14 @@ impl Work {
             decodings: MOST_DECODED,
             depth: 0,
             undone,
+            run: Run::default(),
         }
+    }
+
+    /// For another examination of the same text.
+    pub(super) fn renew(&mut self) {
+        self.decodings = MOST_DECODED;
+        self.depth = 0;
     }
 }
 
@@ -90,15 +139,11 @@ impl Matcher {
         hits: &mut Vec<Hit>,
     ) {
         // If there are any in the key, one stands where the plain characters end.
-        let plain = |b| Alphabet::Base64url.has(b);
-        let left = reach.run_left(at, LONGEST_SIDE, plain);
-        let right = reach.run_right(at, LONGEST_SIDE, plain);
+        let left = reach.key_left(at, LONGEST_SIDE);
+        let right = reach.key_right(at, LONGEST_SIDE);
         let before = reach.before(left, 1).first().copied();
         let after = reach.get(right);
-        for (index, decoder) in DECODERS.iter().enumerate() {
-            let Some(Ends { first, last }) = decoder.mixes() else {
-                continue;
-            };
+        for &(index, Ends { first, last }) in MIXING.iter() {
             if after == Some(first) || before == Some(first) || last.is_some() && before == last {
                 self.undo(reach, at, index, 0, work, hits);
             }
@@ -121,7 +166,7 @@ impl Matcher {
             return;
         }
         let window = reach.window();
-        let base = window.start;
+        let (base, end) = (window.start, window.end);
         let decoded = decoder.decode(reach.peek(window), at - base, offset);
         let looked = base + decoded.looked.start..base + decoded.looked.end;
         reach.slice(looked.clone());
@@ -133,9 +178,15 @@ impl Matcher {
         work.decodings -= 1;
         work.depth += 1;
         let mut outer = std::mem::take(&mut work.undone);
-        let text = Text::whole(&decoded.bytes);
+        work.run = Run::default();
+        // A key that the end of the window may have cut off is none: its own anchors lead to it.
+        let is_cut = decoded.goes_on || !decoded.ended && reach.goes_on_behind(end);
+        let text = Text {
+            ends: !is_cut,
+            ..Text::whole(&decoded.bytes)
+        };
         let before = hits.len();
-        let mut from = 0;
+        let mut from = outer.searched(index, base, &decoded.from);
         while let Some((at, id)) = self.anchors().find(&decoded.bytes, from) {
             self.examine_within(text, at, id, work, hits);
             from = at + 1;

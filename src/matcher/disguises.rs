@@ -274,6 +274,15 @@ fn every_disguise_is_seen_through() {
     }
 }
 
+#[test]
+fn a_name_between_two_strings_is_no_piece_of_a_key() {
+    let matcher = Matcher::shared();
+    let halves = "head = \"sk-billing-w\"\ntail = \"orker-{alnum:20}T3BlbkFJ{alnum:20}\"\n";
+    let text = Template::parse(halves).unwrap().fill(7).text;
+    let hits = matcher.search_all(text.as_bytes());
+    assert!(hits.is_empty(), "{hits:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
@@ -294,5 +303,53 @@ proptest! {
         matcher.search_all(&text);
         let window = Text { bytes: &text, starts: false, ends: false };
         matcher.search(window, 0..text.len(), &mut Vec::new());
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// What was undone is not undone again for each anchor in it; that must not cost a key.
+    #[test]
+    fn what_is_remembered_costs_no_key(
+        keys in proptest::collection::vec((0u64..500, 0usize..600, 0usize..4), 1..6),
+        encodings in proptest::collection::vec(0usize..7, 1..3),
+        wrap in prop::option::of(50usize..90),
+    ) {
+        let matcher = Matcher::shared();
+        let template = Template::parse("sk-proj-{long:74,74}").unwrap();
+        let mut text = String::new();
+        for (seed, between, noise) in keys {
+            let traces = ["T3BlbkFJ", "VDNCbGJr", "54334266", "no trace "][noise];
+            text.push_str(&traces.repeat(between / traces.len()));
+            text.push_str(&format!("\nkey = {}\n", template.fill(seed).key));
+        }
+        let mut text = text.into_bytes();
+        for encoding in encodings {
+            let as_str = String::from_utf8_lossy(&text).into_owned();
+            text = match encoding {
+                0..=2 => base64(&text).into_bytes(),
+                3 => each(&as_str, |b| format!("{b:02x}")).into_bytes(),
+                4 => each(&as_str, |b| format!("%{b:02X}")).into_bytes(),
+                5 => each(&as_str, |b| format!("{b:02x} ")).into_bytes(),
+                _ => utf16(&as_str, false),
+            };
+        }
+        if let (Some(width), true) = (wrap, text.is_ascii() && !text.contains(&0)) {
+            let whole = String::from_utf8(text).unwrap();
+            text = wrapped(&whole, width, "\n").into_bytes();
+        }
+        let mut each_alone = std::collections::BTreeSet::new();
+        let mut from = 0;
+        while let Some((at, id)) = matcher.anchors().find(&text, from) {
+            let mut hits = Vec::new();
+            matcher.examine(Text::whole(&text), at, id, &mut hits);
+            each_alone.extend(hits.into_iter().map(|h| (h.span.start, h.span.end, h.fingerprint)));
+            from = at + 1;
+        }
+        let together = matcher.search_all(&text);
+        let together: std::collections::BTreeSet<_> =
+            together.into_iter().map(|h| (h.span.start, h.span.end, h.fingerprint)).collect();
+        prop_assert_eq!(together, each_alone);
     }
 }

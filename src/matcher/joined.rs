@@ -40,6 +40,7 @@ fn gap_after(window: &[u8], at: usize) -> Option<usize> {
                 parts = true;
                 1
             }
+            [b'=', after @ ..] if ends_line(after) => 1,
             [b, ..] if joins_pieces(*b) => 1,
             _ => break,
         };
@@ -60,6 +61,7 @@ fn gap_before(window: &[u8], at: usize) -> Option<usize> {
                 parts = true;
                 1
             }
+            [.., b'='] if ends_line(&window[at - n..]) => 1,
             [.., b] if joins_pieces(*b) => 1,
             _ => break,
         };
@@ -74,7 +76,13 @@ fn parts_pieces(byte: u8) -> bool {
 
 /// What else may stand in a gap.
 fn joins_pieces(byte: u8) -> bool {
-    b" \t+.,\\=&|()[]${}#/>*".contains(&byte)
+    b" \t+.,\\&|()[]${}#/>*".contains(&byte)
+}
+
+/// Whether a line ends there, escaped or not: before it, an equals sign is quoted-printable's soft
+/// line break (RFC 2045, 6.7). Elsewhere it assigns, and the name before it is no piece of a key.
+fn ends_line(rest: &[u8]) -> bool {
+    matches!(rest, [b'\r' | b'\n', ..] | [b'\\', b'r' | b'n', ..])
 }
 
 impl Joined {

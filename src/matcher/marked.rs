@@ -274,8 +274,8 @@ impl Examiner for Family {
         let end = marker + self.marker.len();
         let whole = reach.slice(marker..end) == self.marker;
         if whole {
-            let left = reach.run_left(marker, LONGEST_SIDE, |b| Alphabet::Base64url.has(b));
-            let right = reach.run_right(end, LONGEST_SIDE, |b| Alphabet::Base64url.has(b));
+            let left = reach.key_left(marker, LONGEST_SIDE);
+            let right = reach.key_right(end, LONGEST_SIDE);
             let long_enough = marker - left >= SHORTEST_HALF && right - end >= SHORTEST_HALF;
             let key = long_enough
                 .then(|| self.classify(reach.slice(left..marker), reach.slice(end..right)))
@@ -326,9 +326,8 @@ impl Examiner for Family {
 impl Family {
     /// Whether there is a gap near enough for a key in pieces.
     fn is_cut_near(reach: &mut Reach<'_>, at: usize) -> bool {
-        let is_key = |b| Alphabet::Base64url.has(b);
-        at - reach.run_left(at, LONGEST_SIDE, is_key) < LONGEST_SIDE
-            || reach.run_right(at, LONGEST_SIDE, is_key) - at < LONGEST_SIDE
+        at - reach.key_left(at, LONGEST_SIDE) < LONGEST_SIDE
+            || reach.key_right(at, LONGEST_SIDE) - at < LONGEST_SIDE
     }
 
     /// Whether pieces around the marker make a key.

@@ -202,6 +202,7 @@ impl Matcher {
         hits: &mut Vec<Hit>,
     ) -> Examined {
         let mut reach = Reach::new(text, at..at + self.anchors.literal(id).len());
+        reach.run = work.run;
         for used in &self.uses[id.index()] {
             match used.look {
                 Look::Examiner(index) => {
@@ -209,7 +210,13 @@ impl Matcher {
                     if !self.examiners[index].may_hold(&mut reach, at, used.offset) {
                         continue;
                     }
+                    let was_cut = std::mem::take(&mut reach.cut_right);
                     self.examiners[index].examine(&mut reach, at, used.offset, &mut found);
+                    if reach.cut_right && work.depth > 0 {
+                        // More was not undone; its own anchors lead to it.
+                        found.clear();
+                    }
+                    reach.cut_right |= was_cut;
                     if found.is_empty() && index < self.marked {
                         self.undo_between(&mut reach, at, work, hits);
                     }
@@ -218,6 +225,7 @@ impl Matcher {
                 Look::Decoder(index) => self.undo(&mut reach, at, index, used.offset, work, hits),
             }
         }
+        work.run = reach.run;
         reach.into_examined()
     }
 
@@ -229,15 +237,14 @@ impl Matcher {
         let tail = self.anchors.longest() - 1;
         let searched = &text.bytes[..text.bytes.len().min(within.end.saturating_add(tail))];
         let mut from = within.start;
-        let mut undone = Undone::default();
+        let mut work = Work::new(Undone::default());
         while let Some((at, id)) = self.anchors.find(searched, from) {
             if at >= within.end {
                 break;
             }
             let before = hits.len();
-            let mut work = Work::new(undone);
+            work.renew();
             let examined = self.examine_within(text, at, id, &mut work, hits);
-            undone = work.undone;
             if examined.cut_right {
                 hits.truncate(before);
                 return at;

@@ -47,6 +47,11 @@ pub enum Act {
     },
     /// Find out that key B is used and nothing fails.
     Validate,
+    /// Let key A end by itself, whatever becomes of the rotation. It can't be taken back.
+    Expire {
+        /// So many seconds from now on.
+        seconds: u64,
+    },
     /// Wait until key A has stood still for long enough.
     Quiet {
         /// From when on, in seconds since 1970.
@@ -167,6 +172,7 @@ impl Act {
             Self::Promote { place, .. } => format!("make key B the current one at {place}"),
             Self::RollOut { consumer } => format!("roll {consumer} out to key B"),
             Self::Validate => "validate that key B is used".to_owned(),
+            Self::Expire { seconds } => format!("let key A end by itself in {seconds} s"),
             Self::Quiet { .. } => "wait until key A stands still".to_owned(),
             Self::Overrule { by, why } => {
                 format!("go on although key A is used: {by} says: {why}")

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::organisation::{Answer, CallError, Minted, Organisation, Owner, Row, Scopes, Use};
 use crate::openai::{
-    Access, Admin, ApiKey, AuditFilter, Capability, Cause, Error, NewAccount, NewAccountKey,
-    NewKey, Period,
+    Access, Admin, ApiKey, AuditFilter, Capability, Cause, Error, KeyChange, NewAccount,
+    NewAccountKey, NewKey, Period,
 };
 use crate::secret::Secret;
 use crate::verify::{self, Glance};
@@ -59,6 +59,7 @@ pub fn row(key: &ApiKey) -> Result<Row, CallError> {
             .ok_or_else(|| lacks("masked form"))?,
         created: key.created_at.ok_or_else(|| lacks("time of creation"))?,
         last_used: key.last_used_at,
+        expires: key.expires_at,
         id: key.id.clone(),
     })
 }
@@ -103,6 +104,7 @@ impl Organisation for Api<'_> {
         account: &str,
         name: &str,
         scopes: &Scopes,
+        expires_in: Option<Duration>,
     ) -> Result<Minted, CallError> {
         let scopes = match scopes {
             Scopes::All => None,
@@ -115,7 +117,7 @@ impl Organisation for Api<'_> {
         let new = NewAccountKey {
             name: Some(name),
             scopes,
-            expires_in: None,
+            expires_in,
         };
         let key = self
             .admin
@@ -123,17 +125,27 @@ impl Organisation for Api<'_> {
         Ok(minted(key, None))
     }
 
-    fn create_account(&self, project: &str, name: &str) -> Result<Minted, CallError> {
+    fn create_account(
+        &self,
+        project: &str,
+        name: &str,
+        expires_in: Option<Duration>,
+    ) -> Result<Minted, CallError> {
         let new = NewAccount {
             name,
             without_key: false,
-            expires_in: None,
+            expires_in,
         };
         let made = self.admin.create_service_account(project, &new)?;
         let key = made.key.ok_or_else(|| {
             CallError::Unsure("the API made a service account and told no key".to_owned())
         })?;
         Ok(minted(key, Some(made.account.id)))
+    }
+
+    fn expire_key(&self, project: &str, key: &str, time: Duration) -> Result<(), CallError> {
+        let change = KeyChange::ExpiresIn(time);
+        Ok(self.admin.update_api_key(project, key, &change).map(drop)?)
     }
 
     fn delete_key(&self, project: &str, key: &str) -> Result<(), CallError> {
@@ -216,7 +228,7 @@ impl Organisation for Api<'_> {
         }))
     }
 
-    fn deletes_single_keys(&self, project: &str, key: &str) -> Result<bool, CallError> {
+    fn changes_single_keys(&self, project: &str, key: &str) -> Result<bool, CallError> {
         Ok(self.admin.changes_keys(project, key)?)
     }
 }

@@ -1,10 +1,11 @@
 //! Where a rotation stands, told by what is known of it, and the way on from there.
 
+use super::memory::Expiry;
 use super::plan::Strategy;
 use super::run::{Halt, Run};
 use super::states::{
-    Canary, Closed, Created, Preflighted, Probed, Proved, Quiet, Revoked, RevokedFirst, RolledOut,
-    Rotation, Staged, Step, Stopped, Validated,
+    Canary, Closed, Created, Limited, Preflighted, Probed, Proved, Quiet, Revoked, RevokedFirst,
+    RolledOut, Rotation, Staged, Step, Stopped, Validated,
 };
 
 /// A rotation in whatever state it is.
@@ -23,6 +24,8 @@ pub enum Standing<'a> {
     RolledOut(Rotation<'a, RolledOut>),
     /// See [`Validated`].
     Validated(Rotation<'a, Validated>),
+    /// See [`Limited`].
+    Limited(Rotation<'a, Limited>),
     /// See [`Quiet`].
     Quiet(Rotation<'a, Quiet>),
     /// See [`RevokedFirst`].
@@ -82,8 +85,12 @@ impl<'a> Standing<'a> {
             Self::Canary(Rotation::at(run))
         } else if !memory.validated {
             Self::RolledOut(Rotation::at(run))
-        } else if !memory.quiet && !memory.overruled {
+        } else if plan.expire_a.is_some()
+            && matches!(memory.expiry, Expiry::Unasked | Expiry::Asked)
+        {
             Self::Validated(Rotation::at(run))
+        } else if !memory.quiet && !memory.overruled {
+            Self::Limited(Rotation::at(run))
         } else {
             Self::Quiet(Rotation::at(run))
         }
@@ -107,7 +114,8 @@ impl<'a> Standing<'a> {
             Self::Probed(at) => on(at.roll_canary()),
             Self::Canary(at) => on(at.roll_out()),
             Self::RolledOut(at) => on(at.validate()),
-            Self::Validated(at) => on(at.wait_quiet()),
+            Self::Validated(at) => on(at.limit_a()),
+            Self::Limited(at) => on(at.wait_quiet()),
             Self::Quiet(at) => on(at.revoke()),
             Self::RevokedFirst(at) => on(at.roll_out()),
             Self::Revoked(at) => on(at.prove()),

@@ -5,10 +5,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::act::{Act, Entry, Phase};
 use super::plan::Plan;
+use crate::secret::Fingerprint;
 
 /// What went wrong with the journal. Nothing is done that it can't record.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,14 @@ pub enum JournalError {
     /// There is a rotation of this key that has not ended.
     #[error("rotation {0} of this key has not ended")]
     Running(String),
+    /// A rotation that would start by itself waits for another one's end.
+    #[error("rotation {0} has not ended, and those that start by themselves go one at a time")]
+    OneAtATime(String),
+    /// Enough has started by itself.
+    #[error(
+        "{0} started by themselves within the last 24 hours, and the policy allows no more (`a-day`)"
+    )]
+    Limit(u32),
     /// Another process on this machine works on the same rotation.
     #[error("another process works on rotation {0} just now; wait for it, or stop it")]
     Busy(String),
@@ -90,8 +99,15 @@ CREATE TABLE IF NOT EXISTS containment (
     limits TEXT NOT NULL,
     restored INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE TABLE IF NOT EXISTS automatic (
+    rotation TEXT PRIMARY KEY REFERENCES rotation (id),
+    at INTEGER NOT NULL
+) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS one_state_before ON containment (project) WHERE restored = 0;
 ";
+
+/// The seconds of the day to which starts are limited.
+const A_DAY: i64 = 24 * 60 * 60;
 
 /// The layout of the tables; a file with another number is not touched.
 const VERSION: i64 = 1;
@@ -180,11 +196,7 @@ impl Journal {
         if let Some(running) = self.running(&plan.key.id)? {
             return Err(JournalError::Running(running));
         }
-        let written = self.connection.execute(
-            "INSERT INTO rotation (id, key, begun, plan) VALUES (?1, ?2, ?3, ?4)",
-            params![plan.id, plan.key.id, now, serde_json::to_string(plan)?],
-        );
-        match written {
+        match insert(&self.connection, plan, now) {
             // Another process was faster.
             Err(rusqlite::Error::SqliteFailure(error, _))
                 if error.code == rusqlite::ErrorCode::ConstraintViolation =>
@@ -196,6 +208,66 @@ impl Journal {
             }
             other => Ok(other.map(drop)?),
         }
+    }
+
+    /// Begins a rotation that nobody asked for: one at a time, and so many within 24 hours. Two
+    /// processes that share the journal can't both be let in.
+    ///
+    /// # Errors
+    /// It has to wait ([`JournalError::OneAtATime`], [`JournalError::Limit`]), or SQLite failed.
+    pub fn begin_automatic(
+        &mut self,
+        plan: &Plan,
+        now: i64,
+        a_day: u32,
+    ) -> Result<(), JournalError> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let other = transaction
+            .query_row("SELECT id FROM rotation WHERE closed = 0", [], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        if let Some(other) = other {
+            return Err(JournalError::OneAtATime(other));
+        }
+        let started: u32 = transaction.query_row(
+            "SELECT count(*) FROM automatic WHERE at > ?1",
+            [now.saturating_sub(A_DAY)],
+            |row| row.get(0),
+        )?;
+        if started >= a_day {
+            return Err(JournalError::Limit(started));
+        }
+        insert(&transaction, plan, now)?;
+        transaction.execute(
+            "INSERT INTO automatic (rotation, at) VALUES (?1, ?2)",
+            params![plan.id, now],
+        )?;
+        Ok(transaction.commit()?)
+    }
+
+    /// The id of the key that a rotation made with this fingerprint: the API told both at once.
+    ///
+    /// # Errors
+    /// The journal can't be read.
+    pub fn made(&self, fingerprint: &Fingerprint) -> Result<Option<String>, JournalError> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT act, phase FROM entry WHERE instr(phase, ?1) > 0 ORDER BY number")?;
+        let mut rows = statement.query([fingerprint.to_string()])?;
+        while let Some(row) = rows.next()? {
+            let (act, phase): (String, String) = (row.get(0)?, row.get(1)?);
+            let act: Act = serde_json::from_str(&act)?;
+            let phase: Phase = serde_json::from_str(&phase)?;
+            if let (Act::Create { .. }, Phase::Done { fact }) = (act, phase)
+                && fact.fingerprint == Some(*fingerprint)
+            {
+                return Ok(fact.key);
+            }
+        }
+        Ok(None)
     }
 
     /// The rotation of a key that has not ended, by the ids.
@@ -294,6 +366,15 @@ impl Journal {
         let ids = statement.query_map([], |row| row.get(0))?;
         Ok(ids.collect::<Result<_, _>>()?)
     }
+}
+
+fn insert(connection: &Connection, plan: &Plan, now: i64) -> Result<usize, rusqlite::Error> {
+    let text = serde_json::to_string(plan)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    connection.execute(
+        "INSERT INTO rotation (id, key, begun, plan) VALUES (?1, ?2, ?3, ?4)",
+        params![plan.id, plan.key.id, now, text],
+    )
 }
 
 #[cfg(unix)]

@@ -67,11 +67,12 @@ impl Run<'_> {
             return Err(CallError::Refused("this act makes no key".to_owned()));
         };
         let (organisation, project) = (self.world.organisation, self.plan.project.as_str());
+        let end = self.plan.expire_b.map(std::time::Duration::from_secs);
         let minted = match &self.plan.making {
             Making::OnAccount { account, scopes } => {
-                organisation.create_key(project, account, name, scopes)?
+                organisation.create_key(project, account, name, scopes, end)?
             }
-            Making::NewAccount => organisation.create_account(project, name)?,
+            Making::NewAccount => organisation.create_account(project, name, end)?,
             Making::Handed => self.handed_over()?,
         };
         if before.contains(&minted.id) && self.plan.making != Making::Handed {

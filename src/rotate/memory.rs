@@ -50,6 +50,20 @@ pub struct Versions {
     pub over: Option<Version>,
 }
 
+/// What is known of key A's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expiry {
+    /// Nobody asked for one.
+    #[default]
+    Unasked,
+    /// It was asked for, and nobody knows what came of it.
+    Asked,
+    /// Key A ends by itself.
+    Set,
+    /// The API refused; an earlier try may still have gone through.
+    Refused,
+}
+
 /// Everything that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -67,6 +81,8 @@ pub struct Memory {
     pub probed: bool,
     /// Key B is used and nothing fails.
     pub validated: bool,
+    /// Whether key A ends by itself.
+    pub expiry: Expiry,
     /// Key A has stood still.
     pub quiet: bool,
     /// Somebody let the rotation go on although key A is used.
@@ -127,9 +143,17 @@ impl Memory {
                 if let Act::Stage { place } | Act::Promote { place, .. } = &entry.act {
                     self.versions(place).untidy = true;
                 }
+                if let Act::Expire { .. } = &entry.act {
+                    self.expiry = Expiry::Asked;
+                }
                 self.pending = Some(entry.act.clone());
             }
-            Phase::NotDone { .. } => {
+            Phase::NotDone { why } => {
+                if let Act::Expire { .. } = &entry.act {
+                    self.expiry = Expiry::Refused;
+                    self.notes
+                        .push(format!("key A does not end by itself: {why}"));
+                }
                 if let Act::Create { .. } = &entry.act
                     && let Some(attempt) = self.attempts.last_mut()
                 {
@@ -179,6 +203,7 @@ impl Memory {
                 self.touched.remove(consumer);
             }
             Act::Validate => self.validated = true,
+            Act::Expire { .. } => self.expiry = Expiry::Set,
             Act::Quiet { .. } => self.quiet = true,
             Act::Overrule { .. } => self.overruled = true,
             Act::Revoke => self.revoked = true,

@@ -9,6 +9,9 @@ mod act;
 mod api;
 mod contain;
 mod drive;
+mod expiry;
+mod gate;
+mod handover;
 mod journal;
 mod make;
 mod memory;
@@ -24,6 +27,8 @@ mod telling;
 mod undo;
 
 #[cfg(test)]
+mod fake;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod world;
@@ -32,15 +37,17 @@ pub use self::act::{Act, Entry, Fact, Phase};
 pub use self::api::{Api, row};
 pub use self::contain::{Ceiling, ContainError, Limits, contain, restore};
 pub use self::drive::Standing;
+pub use self::gate::{Shut, allowed, eligible};
+pub use self::handover::{NoHandOver, hand_over};
 pub use self::journal::{Journal, JournalError, Summary};
-pub use self::memory::{Attempt, Made, Memory, Versions};
+pub use self::memory::{Attempt, Expiry, Made, Memory, Versions};
 pub use self::names::{Due, NameError, TEMPLATE, due, name, words};
 pub use self::organisation::{Answer, CallError, Minted, Organisation, Owner, Row, Scopes, Use};
 pub use self::plan::{Consumer, Making, Plan, Revoking, Strategy, Waits};
 pub use self::prepare::{Prepared, Wish, prepare};
 pub use self::run::{Halt, Run, World};
 pub use self::states::{
-    Canary, Closed, Created, Preflighted, Probed, Proved, Quiet, Revoked, RevokedFirst, RolledOut,
-    Rotation, Staged, Step, Stopped, Validated,
+    Canary, Closed, Created, Limited, Preflighted, Probed, Proved, Quiet, Revoked, RevokedFirst,
+    RolledOut, Rotation, Staged, Step, Stopped, Validated,
 };
 pub use self::tell::event;

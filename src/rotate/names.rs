@@ -199,6 +199,7 @@ mod tests {
             owner: Owner::User("u".to_owned()),
             created: now - days * 86_400,
             last_used: None,
+            expires: None,
         };
         let rows = [
             row("26-11-a-b-c", 10),

@@ -2,6 +2,7 @@
 //! that it makes, told apart by whether a failed one may have happened after all.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::secret::Secret;
 
@@ -30,6 +31,9 @@ pub struct Row {
     pub created: i64,
     /// When it was last used, if ever.
     pub last_used: Option<i64>,
+    /// When it ends by itself, if it does and the listing tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<i64>,
 }
 
 /// A key as it comes from its creation: the only time that its value is told.
@@ -104,7 +108,7 @@ pub trait Organisation {
     /// The listing failed, or was not whole.
     fn accounts(&self, project: &str) -> Result<Vec<(String, String)>, CallError>;
 
-    /// Makes a key on a service account.
+    /// Makes a key on a service account, which may end by itself.
     ///
     /// # Errors
     /// See [`CallError`]: an unsure one may have made the key.
@@ -114,13 +118,26 @@ pub trait Organisation {
         account: &str,
         name: &str,
         scopes: &Scopes,
+        expires_in: Option<Duration>,
     ) -> Result<Minted, CallError>;
 
-    /// Makes a service account with a key.
+    /// Makes a service account with a key, which may end by itself.
     ///
     /// # Errors
     /// See [`CallError`]: an unsure one may have made both.
-    fn create_account(&self, project: &str, name: &str) -> Result<Minted, CallError>;
+    fn create_account(
+        &self,
+        project: &str,
+        name: &str,
+        expires_in: Option<Duration>,
+    ) -> Result<Minted, CallError>;
+
+    /// Lets a key end by itself, so long from now: it can't be taken back, and sent again the time
+    /// begins anew.
+    ///
+    /// # Errors
+    /// See [`CallError`]. A key that has ended can't be changed.
+    fn expire_key(&self, project: &str, key: &str, time: Duration) -> Result<(), CallError>;
 
     /// Deletes a key.
     ///
@@ -161,9 +178,10 @@ pub trait Organisation {
     /// See [`CallError`].
     fn scopes(&self, key: &str) -> Result<Option<Scopes>, CallError>;
 
-    /// Whether a service account's key can be deleted without the account.
+    /// Whether a service account's key can be deleted without the account, and a key's end be set: both
+    /// came with October 2026.
     ///
     /// # Errors
     /// See [`CallError`].
-    fn deletes_single_keys(&self, project: &str, key: &str) -> Result<bool, CallError>;
+    fn changes_single_keys(&self, project: &str, key: &str) -> Result<bool, CallError>;
 }

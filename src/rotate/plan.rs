@@ -9,10 +9,11 @@ use super::organisation::{Row, Scopes};
 use crate::secret::Fingerprint;
 
 /// When key A goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
     /// Key A lives until key B is proved and key A stands still.
+    #[default]
     Graceful,
     /// Key A is being abused: it goes as soon as key B is staged and probed. Consumers fail until
     /// they are rolled out.
@@ -129,6 +130,12 @@ pub struct Plan {
     pub lock: Option<String>,
     /// Who uses the key.
     pub consumers: Vec<Consumer>,
+    /// So many seconds after key B was proved key A ends by itself, if it is to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expire_a: Option<u64>,
+    /// So many seconds after it was made key B ends, if it is to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expire_b: Option<u64>,
     /// How long things take.
     pub waits: Waits,
     /// Who asked for it, the ticket, the host: for the trail.

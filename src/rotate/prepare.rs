@@ -32,6 +32,10 @@ pub struct Wish {
     pub name: String,
     /// Who uses the key.
     pub consumers: Vec<Consumer>,
+    /// So many seconds after key B was proved key A ends by itself, if it is to.
+    pub expire_a: Option<u64>,
+    /// So many seconds after it was made key B ends, if it is to.
+    pub expire_b: Option<u64>,
     /// How long things take.
     pub waits: Waits,
     /// Who asked for it.
@@ -75,6 +79,7 @@ pub fn prepare(
         wrong: Vec::new(),
         warnings: Vec::new(),
         rights: BTreeMap::new(),
+        single: None,
     };
     match look.plan() {
         Some(plan) if look.wrong.is_empty() => Ok(look.tell(plan)),
@@ -90,6 +95,8 @@ pub(super) struct Look<'a> {
     pub(super) wrong: Vec<String>,
     pub(super) warnings: Vec<String>,
     pub(super) rights: BTreeMap<String, Vec<String>>,
+    /// Whether the API changes single keys, once it was asked.
+    single: Option<bool>,
 }
 
 impl Look<'_> {
@@ -112,8 +119,19 @@ impl Look<'_> {
                 key.id, key.masked
             ));
         }
+        let alike = |value: &Secret| {
+            let mut others = rows.iter().filter(|row| row.id != key.id);
+            others.find(|row| super::make::fits(&row.masked, value))
+        };
+        if let Some(other) = wish.value.as_ref().and_then(alike) {
+            self.wrong(format!(
+                "the key at hand looks like {} and like {} ({}): nobody can say which of them it is, so neither is deleted",
+                key.id, other.id, other.masked
+            ));
+        }
         self.unfinished(&rows);
         let (making, revoking) = self.making(&key, &rows)?;
+        let (expire_a, expire_b) = self.ends(&key, &making)?;
         let places = self.places();
         self.movers();
         let fingerprint = wish.value.as_ref().map(Secret::fingerprint);
@@ -132,6 +150,8 @@ impl Look<'_> {
                 Strategy::RevokeOnly => Vec::new(),
                 _ => wish.consumers.clone(),
             },
+            expire_a,
+            expire_b,
             waits: wish.waits,
             who: wish.who.clone(),
             key,
@@ -181,10 +201,7 @@ impl Look<'_> {
         }
         match &key.owner {
             Owner::ServiceAccount(account) => {
-                let answer = self
-                    .organisation
-                    .deletes_single_keys(&wish.project, &key.id);
-                let single = self.asked("see what the API can do", answer)?;
+                let single = self.changes_single(key)?;
                 let revoking = match single {
                     true => Revoking::Key,
                     false => self.whole_account(account, key, rows),
@@ -206,6 +223,8 @@ impl Look<'_> {
                 Some((making, revoking))
             }
             Owner::User(user) => {
+                // An admin key that may only read is refused here, and not when it has to delete.
+                self.changes_single(key)?;
                 let making = match (wish.handed, wish.new_account, wish.strategy) {
                     (_, _, Strategy::RevokeOnly) | (true, _, _) => Making::Handed,
                     (false, true, _) => {
@@ -226,6 +245,52 @@ impl Look<'_> {
                 Some((making, Revoking::Key))
             }
         }
+    }
+
+    fn changes_single(&mut self, key: &Row) -> Option<bool> {
+        if self.single.is_none() {
+            let answer = self
+                .organisation
+                .changes_single_keys(&self.wish.project, &key.id);
+            self.single = self.asked("see whether the admin key may change keys", answer);
+        }
+        self.single
+    }
+
+    /// The ends that keys are given.
+    fn ends(&mut self, key: &Row, making: &Making) -> Option<(Option<u64>, Option<u64>)> {
+        let wish = self.wish;
+        // Where key A goes at once, it needs no end.
+        let expire_a = wish
+            .expire_a
+            .filter(|_| wish.strategy == Strategy::Graceful);
+        let expire_b = wish
+            .expire_b
+            .filter(|_| wish.strategy != Strategy::RevokeOnly);
+        if expire_a.is_some() && !self.changes_single(key)? {
+            self.wrong(
+                "this API can't let a key end by itself (that came with October 2026): take `expire-a` out of your policy",
+            );
+        }
+        if let Some(seconds) = expire_a
+            && seconds <= wish.waits.quiet
+        {
+            self.wrong(format!(
+                "key A would end after {seconds} s, before anybody knows that it stands still ({} s): `expire-a` has to be longer than `quiet`",
+                wish.waits.quiet
+            ));
+        }
+        if expire_b.is_some() && *making == Making::Handed {
+            self.warnings
+                .push("key B's owner sees to its end: `expire-b` is not heeded".to_owned());
+        }
+        if expire_b.is_some() && self.single == Some(false) {
+            self.warnings.push(
+                "this API may not know `expire-b` (that came with September 2026): then key B can't be made, and nothing is changed"
+                    .to_owned(),
+            );
+        }
+        Some((expire_a, expire_b.filter(|_| *making != Making::Handed)))
     }
 
     /// The account goes with key A, so it must own no other.
@@ -365,6 +430,12 @@ impl Look<'_> {
                 lock = Some(place.clone());
             }
             self.rights.insert(place.clone(), store.rights());
+            if store.wraps() {
+                self.warnings.push(format!(
+                    "a consumer of {place} that no rollout reaches gets key B by a one-time token: `skewer rotate hand-over {} {place} -o FILE`, from when it is written there until the end",
+                    self.wish.id
+                ));
+            }
             let limits = can.limits().into_iter();
             self.remark(place, limits.map(str::to_owned).collect());
             match store.preflight() {

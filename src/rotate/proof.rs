@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::act::{Act, Fact, Phase};
+use super::memory::Expiry;
 use super::organisation::{Answer, CallError, Row, Use};
 use super::plan::{Revoking, Strategy};
 use super::run::{Halt, Run};
@@ -87,7 +88,7 @@ impl Run<'_> {
     }
 
     /// Key A's row, from a fresh listing; `None` if it is gone.
-    fn row_a(&self) -> Result<Option<Row>, CallError> {
+    pub(super) fn row_a(&self) -> Result<Option<Row>, CallError> {
         let rows = self.world.organisation.keys(&self.plan.project)?;
         Ok(rows.into_iter().find(|row| row.id == self.plan.key.id))
     }
@@ -146,8 +147,14 @@ impl Run<'_> {
             .iter()
             .map(|(model, count)| format!("{model} {count}"))
             .collect();
+        let ends = match self.memory.expiry {
+            Expiry::Set => {
+                " Key A ends by itself all the same, within the time that the plan says."
+            }
+            _ => "",
+        };
         let why = format!(
-            "key A is still used: {} requests in {} seconds ({}), last used {}. All {} consumers of the plan were moved and are well, so this is a consumer that the plan does not know, or somebody else. Look at it; then resume, or resume --overrule REASON, or abort",
+            "key A is still used: {} requests in {} seconds ({}), last used {}.{ends} All {} consumers of the plan were moved and are well, so this is a consumer that the plan does not know, or somebody else. Look at it; then resume, or resume --overrule REASON, or abort",
             used.requests,
             self.plan.waits.quiet,
             if models.is_empty() {

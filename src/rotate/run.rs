@@ -84,14 +84,33 @@ impl<'a> Run<'a> {
     pub fn begin(plan: Plan, journal: &'a mut Journal, world: World<'a>) -> Result<Self, Halt> {
         let claim = journal.claim(&plan.id)?;
         journal.begin(&plan, world.clock.now().as_second())?;
-        Ok(Self {
+        Ok(Self::new(plan, journal, world, claim))
+    }
+
+    /// Begins a rotation that nobody asked for: the policy allows so many within 24 hours.
+    ///
+    /// # Errors
+    /// See [`Journal::begin_automatic`].
+    pub fn begin_automatic(
+        plan: Plan,
+        journal: &'a mut Journal,
+        world: World<'a>,
+        a_day: u32,
+    ) -> Result<Self, Halt> {
+        let claim = journal.claim(&plan.id)?;
+        journal.begin_automatic(&plan, world.clock.now().as_second(), a_day)?;
+        Ok(Self::new(plan, journal, world, claim))
+    }
+
+    fn new(plan: Plan, journal: &'a mut Journal, world: World<'a>, claim: Option<Claim>) -> Self {
+        Self {
             plan,
             memory: Memory::default(),
             world,
             key_b: None,
             _claim: claim,
             journal,
-        })
+        }
     }
 
     /// Goes on with a rotation that is in the journal.

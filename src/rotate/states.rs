@@ -61,6 +61,8 @@ states! {
     RolledOut,
     /// Key B is used, and nothing fails.
     Validated,
+    /// Key A ends by itself, if the plan says so: from here on there is no way back.
+    Limited,
     /// Key A stands still.
     Quiet,
     /// Key A is deleted, before the consumers were moved.
@@ -206,6 +208,16 @@ impl<'a> Rotation<'a, RolledOut> {
 }
 
 impl<'a> Rotation<'a, Validated> {
+    /// Lets key A end by itself, if the plan says so.
+    ///
+    /// # Errors
+    /// See [`Halt`]. That the API refuses it is none: key A is deleted all the same.
+    pub fn limit_a(self) -> Step<'a, Limited> {
+        self.step(Run::limit_a)
+    }
+}
+
+impl<'a> Rotation<'a, Limited> {
     /// Waits until key A has stood still for long enough, or somebody has overruled that.
     ///
     /// # Errors

@@ -63,6 +63,7 @@ fn about(
         Act::Promote { place: of, .. } => ("promote", Activity::Activate, place(of)),
         Act::RollOut { consumer: of } => ("roll_out", Activity::Update, consumer(of)),
         Act::Validate => ("validate", Activity::Read, rotation()),
+        Act::Expire { .. } => ("expire", Activity::Update, key_a()),
         Act::Quiet { .. } => ("quiet", Activity::Read, key_a()),
         Act::Overrule { .. } => ("overrule", Activity::Other, rotation()),
         Act::Revoke => match &plan.revoking {
@@ -111,6 +112,7 @@ fn facts(entry: &Entry, redact: &dyn Fn(&[u8]) -> Masked) -> BTreeMap<String, Ma
     match &entry.act {
         Act::Create { before, .. } => put("keys_before", before.len().to_string()),
         Act::Promote { over, .. } | Act::Restore { over, .. } => put("over", over.to_string()),
+        Act::Expire { seconds } => put("seconds", seconds.to_string()),
         Act::Quiet { since, last_used } => {
             put("since", since.to_string());
             if let Some(last) = last_used {

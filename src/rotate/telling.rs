@@ -25,6 +25,16 @@ impl Look<'_> {
             }
         }];
         let mut warnings = self.warnings;
+        if let Some(seconds) = plan.expire_a {
+            final_steps.push(format!(
+                "key A's end, {seconds} s after key B was proved: from then on there is no way back, and key A dies even if nobody goes on"
+            ));
+        }
+        if let Some(seconds) = plan.expire_b {
+            warnings.push(format!(
+                "key B ends by itself {seconds} s after it was made: rotate it before"
+            ));
+        }
         if plan.strategy == Strategy::Immediate {
             final_steps
                 .push("it comes before the rollout: there is no way back from there on".to_owned());
@@ -50,7 +60,10 @@ impl Look<'_> {
                     plan.id, plan.id
                 ),
                 "a canary that does not become healthy is rolled back at once".to_owned(),
-                "after key A's deletion it can only go on".to_owned(),
+                match plan.expire_a {
+                    Some(_) => "once key A has its end it can only go on".to_owned(),
+                    None => "after key A's deletion it can only go on".to_owned(),
+                },
             ],
         };
         Prepared {
@@ -133,6 +146,9 @@ impl Look<'_> {
         }
         if plan.strategy == Strategy::Graceful {
             steps.push("check that all consumers are well".to_owned());
+            steps.extend(plan.expire_a.map(|seconds| {
+                format!("let key A end by itself in {seconds} s, whatever becomes of this")
+            }));
             steps.push(format!(
                 "wait until key A has stood still for {} s",
                 plan.waits.quiet

@@ -2,19 +2,33 @@
 
 use proptest::prelude::{Just, ProptestConfig, any, prop_assert_eq, prop_oneof, proptest};
 
-use super::act::Act;
+use std::time::Duration;
+
+use super::act::{Act, Entry, Fact, Phase};
+use super::fake::Fault;
+use super::journal::{Journal, JournalError, Summary};
 use super::plan::Strategy;
 use super::run::Halt;
-use super::world::{Bench, Fault, Work, was_killed};
+use super::world::{Bench, Way, Work, was_killed};
+use crate::clock::Clock;
 use crate::secret::Secret;
 use crate::store::{Capabilities, CheckAndSet, GivesBack, Memory};
 
-const WAYS: [(Strategy, bool); 5] = [
-    (Strategy::Graceful, false),
-    (Strategy::Graceful, true),
-    (Strategy::Immediate, false),
-    (Strategy::Immediate, true),
-    (Strategy::RevokeOnly, false),
+const fn way(strategy: Strategy, old: bool, expire_a: Option<u64>) -> Way {
+    Way {
+        strategy,
+        old,
+        expire_a,
+    }
+}
+
+const WAYS: [Way; 6] = [
+    way(Strategy::Graceful, false, None),
+    way(Strategy::Graceful, false, Some(86_400)),
+    way(Strategy::Graceful, true, None),
+    way(Strategy::Immediate, false, None),
+    way(Strategy::Immediate, true, None),
+    way(Strategy::RevokeOnly, false, None),
 ];
 
 /// Drives on, resuming whatever stops, as often as a patient person would.
@@ -31,8 +45,9 @@ fn finish(bench: &Bench) {
 
 #[test]
 fn every_strategy_ends_with_key_a_dead_and_consumers_served() {
-    for (strategy, old) in WAYS {
-        let bench = Bench::new(strategy, old);
+    for way in WAYS {
+        let strategy = way.strategy;
+        let bench = Bench::of(way);
         let (outcome, _) = bench.process(None, Work::Drive);
         outcome.unwrap();
         bench.assert_ended(strategy);
@@ -49,12 +64,13 @@ fn every_strategy_ends_with_key_a_dead_and_consumers_served() {
 
 #[test]
 fn a_process_killed_at_any_entry_twice_ends_well() {
-    for (strategy, old) in WAYS {
-        let entries = Bench::new(strategy, old).process(None, Work::Drive).1;
+    for way in WAYS {
+        let strategy = way.strategy;
+        let entries = Bench::of(way).process(None, Work::Drive).1;
         assert!(entries > 5);
         for first in 0..2 * entries {
             for second in (first % 11..2 * entries).step_by(11) {
-                let bench = Bench::new(strategy, old);
+                let bench = Bench::of(way);
                 let (outcome, _) = bench.process(Some(first), Work::Drive);
                 assert!(was_killed(&outcome), "{first}: {outcome:?}");
                 let _ = bench.process(Some(second), Work::Drive);
@@ -74,10 +90,11 @@ fn a_process_killed_at_any_entry_twice_ends_well() {
 
 #[test]
 fn a_rotation_killed_at_any_entry_can_be_undone_until_key_a_is_deleted() {
-    for (strategy, old) in WAYS {
-        let entries = Bench::new(strategy, old).process(None, Work::Drive).1;
+    for way in WAYS {
+        let strategy = way.strategy;
+        let entries = Bench::of(way).process(None, Work::Drive).1;
         for first in 0..2 * entries {
-            let bench = Bench::new(strategy, old);
+            let bench = Bench::of(way);
             let _ = bench.process(Some(first), Work::Drive);
             let (outcome, _) = bench.process(None, Work::Abort);
             match outcome {
@@ -124,6 +141,155 @@ fn a_key_that_somebody_still_uses_is_not_revoked_until_a_person_says_so() {
     bench.process(None, Work::Overrule).0.unwrap();
     finish(&bench);
     bench.assert_ended(Strategy::Graceful);
+}
+
+/// The entries that tell of key A's end, and where key B was proved.
+fn expiry_of(bench: &Bench) -> (Option<usize>, Option<usize>) {
+    let entries = bench.summary().entries;
+    let at = |fits: &dyn Fn(&Entry) -> bool| entries.iter().position(fits);
+    let expire = at(&|one| matches!(one.act, Act::Expire { .. }));
+    let proved = at(&|one| one.act == Act::Validate && matches!(one.phase, Phase::Done { .. }));
+    (expire, proved)
+}
+
+#[test]
+fn key_a_is_given_its_end_once_and_only_after_key_b_was_proved() {
+    let bench = Bench::of(WAYS[1]);
+    bench.process(None, Work::Drive).0.unwrap();
+    bench.assert_ended(Strategy::Graceful);
+    let (expire, proved) = expiry_of(&bench);
+    assert!(proved.unwrap() < expire.unwrap());
+    assert_eq!(bench.organisation.state().expiries, 1);
+    // An answer that was lost is no reason to begin the time anew.
+    for fault in [Fault::Unsure, Fault::After, Fault::Before] {
+        let calls = bench.organisation.calls();
+        for call in 1..=calls {
+            let bench = Bench::of(WAYS[1]);
+            bench.organisation.order(call, fault);
+            finish(&bench);
+            bench.assert_ended(Strategy::Graceful);
+            assert_eq!(bench.organisation.state().expiries, 1, "{call} {fault:?}");
+        }
+    }
+    for other in [WAYS[0], WAYS[3], WAYS[5]] {
+        let bench = Bench::of(other);
+        bench.process(None, Work::Drive).0.unwrap();
+        assert_eq!(bench.organisation.state().expiries, 0);
+    }
+}
+
+#[test]
+fn key_a_dies_though_nobody_goes_on_and_is_not_given_back() {
+    let bench = Bench::of(WAYS[1]);
+    bench.organisation.use_key(&bench.plan.key.id, 7);
+    let (outcome, _) = bench.process(None, Work::Drive);
+    let Err(Halt::Human(why)) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(why.contains("ends by itself all the same"), "{why}");
+    let Err(Halt::Human(why)) = bench.process(None, Work::Abort).0 else {
+        panic!("an undo would give consumers a key that ends");
+    };
+    assert!(why.contains("can't be taken back"), "{why}");
+    assert!(bench.organisation.live().contains(&bench.key_a));
+    bench.clock.sleep(Duration::from_secs(86_400)).unwrap();
+    assert!(!bench.organisation.live().contains(&bench.key_a));
+    bench.process(None, Work::Overrule).0.unwrap();
+    finish(&bench);
+    let notes = super::memory::Memory::of(&bench.summary().entries).notes;
+    assert!(
+        notes.iter().any(|note| note.contains("not in the listing")),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn an_end_that_is_refused_is_told_and_stops_nothing() {
+    let bench = Bench::of(WAYS[1]);
+    bench.organisation.state().refuses_expiry = true;
+    bench.process(None, Work::Drive).0.unwrap();
+    bench.assert_ended(Strategy::Graceful);
+    let notes = super::memory::Memory::of(&bench.summary().entries).notes;
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.contains("does not end by itself: it knows no expiry"))
+    );
+}
+
+#[test]
+fn those_that_nobody_asked_for_go_one_at_a_time_and_so_many_a_day() {
+    let bench = Bench::new(Strategy::Graceful, false);
+    let mut journal = bench.journal.lock().unwrap();
+    let plan = |id: &str, key: &str| {
+        let mut plan = bench.plan.clone();
+        (plan.id, plan.key.id) = (id.to_owned(), key.to_owned());
+        plan
+    };
+    let close = |journal: &mut Journal, id: &str| {
+        let entry = Entry {
+            at: 0,
+            act: Act::Close,
+            phase: Phase::Done {
+                fact: Fact::default(),
+            },
+        };
+        journal.write(id, &entry).unwrap();
+    };
+    let day = 86_400;
+    journal
+        .begin_automatic(&plan("a", "key_a"), 1000, 2)
+        .unwrap();
+    let busy = journal.begin_automatic(&plan("b", "key_b"), 1001, 2);
+    assert!(matches!(busy, Err(JournalError::OneAtATime(id)) if id == "a"));
+    close(&mut journal, "a");
+    journal
+        .begin_automatic(&plan("b", "key_b"), 1001, 2)
+        .unwrap();
+    close(&mut journal, "b");
+    let spent = journal.begin_automatic(&plan("c", "key_c"), 1002, 2);
+    assert!(matches!(spent, Err(JournalError::Limit(2))));
+    // A clock that was set back frees nothing.
+    let spent = journal.begin_automatic(&plan("c", "key_c"), 0, 2);
+    assert!(matches!(spent, Err(JournalError::Limit(2))));
+    journal
+        .begin_automatic(&plan("c", "key_c"), 1000 + day, 2)
+        .unwrap();
+    close(&mut journal, "c");
+    // What a person asks for is not counted, but nothing starts by itself beside it.
+    journal.begin(&plan("d", "key_d"), 1000 + 2 * day).unwrap();
+    let busy = journal.begin_automatic(&plan("e", "key_e"), 1000 + 2 * day, 2);
+    assert!(matches!(busy, Err(JournalError::OneAtATime(id)) if id == "d"));
+}
+
+#[test]
+fn key_b_is_handed_over_once_while_it_waits() {
+    use crate::store::Store;
+
+    let bench = Bench::new(Strategy::Graceful, false);
+    bench.organisation.use_key(&bench.plan.key.id, 7);
+    let _ = bench.process(None, Work::Drive);
+    let summary = bench.summary();
+    let store = bench.places["main"].inner();
+    let hand_over = |summary: &Summary, place: &str| {
+        super::handover::hand_over(summary, place, store, Duration::from_secs(60))
+    };
+    let token = hand_over(&summary, "main").unwrap();
+    let value = store.unwrap_token(&token).unwrap();
+    assert_eq!(Some(value), store.handed_out(), "key B is promoted by now");
+    assert_eq!(store.unwrap_token(&token), None, "once");
+    let said = |outcome: Result<_, super::NoHandOver>| outcome.unwrap_err().to_string();
+    assert!(said(hand_over(&summary, "elsewhere")).contains("its places are canary, main"));
+    // Before it was written there, and after the end.
+    let begun = Summary {
+        entries: summary.entries[..2].to_vec(),
+        ..summary
+    };
+    assert!(said(hand_over(&begun, "main")).contains("no key B waits"));
+    bench.process(None, Work::Overrule).0.unwrap();
+    finish(&bench);
+    assert!(said(hand_over(&bench.summary(), "main")).contains("no key B waits"));
+    assert!(store.wraps());
 }
 
 #[test]
@@ -184,7 +350,7 @@ fn silent(two_versions: bool) -> impl Fn(Secret) -> Memory {
 #[test]
 fn stores_that_give_nothing_back_are_rotated_and_undone_from_anywhere() {
     for two_versions in [false, true] {
-        let new = || Bench::with(Strategy::Graceful, false, &silent(two_versions));
+        let new = || Bench::with(WAYS[0], &silent(two_versions));
         let whole = new();
         let entries = whole.process(None, Work::Drive).1;
         whole.assert_ended(Strategy::Graceful);
@@ -210,13 +376,13 @@ fn answers_lost_by_stores_that_give_nothing_back_are_no_end() {
     for two_versions in [false, true] {
         for call in Call::ALL {
             for fault in [Fault::BeforeCommit, Fault::AfterCommit] {
-                let bench = Bench::with(Strategy::Graceful, false, &silent(two_versions));
+                let bench = Bench::with(WAYS[0], &silent(two_versions));
                 bench.places["main"].order(call, 0, fault, 2);
                 bench.process(None, Work::Drive).0.unwrap();
                 bench.assert_ended(Strategy::Graceful);
 
                 // The way back, with the canary moved.
-                let bench = Bench::with(Strategy::Graceful, false, &silent(two_versions));
+                let bench = Bench::with(WAYS[0], &silent(two_versions));
                 bench.places["main"].order(Call::Promote, 0, Fault::Denied, 1);
                 assert!(bench.process(None, Work::Drive).0.is_err());
                 bench.places["canary"].order(call, 0, fault, 2);
@@ -290,8 +456,8 @@ proptest! {
         deaths in proptest::collection::vec(0u64..70, 0..4),
         abort in proptest::option::of(0usize..4),
     ) {
-        let (strategy, old) = WAYS[way];
-        let bench = Bench::new(strategy, old);
+        let strategy = WAYS[way].strategy;
+        let bench = Bench::of(WAYS[way]);
         for (call, fault) in faults {
             bench.organisation.order(call, fault);
         }

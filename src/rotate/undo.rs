@@ -26,6 +26,12 @@ impl Run<'_> {
                 "key A is deleted, or may be: resume, so that all consumers get key B".to_owned(),
             ));
         }
+        if self.has_set_an_end()? {
+            return Err(Halt::Human(
+                "key A was given an end, which can't be taken back: resume, so that all consumers keep key B"
+                    .to_owned(),
+            ));
+        }
         if self.memory.aborting.is_none() {
             let act = Act::Abort {
                 why: why.to_owned(),

@@ -2,279 +2,30 @@
 //! a process that dies at any entry of the journal.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::act::Entry;
+use super::fake::Fake;
 use super::journal::{Journal, JournalError, Summary};
-use super::organisation::{Answer, CallError, Minted, Organisation, Owner, Row, Scopes, Use};
+use super::organisation::{Row, Scopes};
 use super::plan::{Consumer, Making, Plan, Revoking, Strategy, Waits};
 use super::run::{Halt, Run, World};
 use super::states::Stopped;
-use crate::clock::Clock;
 use crate::clock::manual::Manual;
 use crate::rollout::{Direction, Health, RolloutError, Simulated, Stage};
-use crate::rules::Template;
 use crate::secret::Secret;
 use crate::store::{Faulty, Memory, Slot, Store};
 
 pub(super) const PROJECT: &str = "proj_1";
 pub(super) const START: i64 = 1_790_000_000;
 
-/// How a call to the organisation fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// It never arrives.
-    Before,
-    /// It never arrives, but nobody can say.
-    Unsure,
-    /// It is carried out, and the answer is lost.
-    After,
-    /// It is carried out so late that nothing shows for a while, and the answer is lost.
-    Late,
-}
-
-pub(super) fn key(seed: u64) -> Secret {
-    let template = Template::parse("sk-svcacct-{long:74,74}").unwrap();
-    Secret::new(template.fill(seed).key.into_bytes())
-}
-
-fn masked(value: &Secret) -> String {
-    let text = String::from_utf8(value.expose().to_vec()).unwrap();
-    let (head, tail) = (&text[..8], &text[text.len() - 4..]);
-    format!("{head}{}{tail}", "*".repeat(text.len() - 12))
-}
-
-struct Issued {
-    row: Row,
-    value: Secret,
-    shows_from: Duration,
-}
-
-#[derive(Default)]
-struct State {
-    keys: Vec<Issued>,
-    accounts: BTreeMap<String, String>,
-    deleted: Vec<String>,
-    made: u64,
-    calls: u64,
-    faults: BTreeMap<u64, Fault>,
-    requests: BTreeMap<String, u64>,
-    pub(super) scopes: BTreeMap<String, Scopes>,
-}
-
-/// An organisation in memory.
-pub(super) struct Fake {
-    state: Mutex<State>,
-    clock: Arc<Manual>,
-    old_generation: bool,
-}
-
-impl Fake {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
-    }
-
-    /// Counts a call; tells how it fails, if it does.
-    fn call(&self) -> Option<Fault> {
-        let mut state = self.state();
-        state.calls += 1;
-        let number = state.calls;
-        state.faults.remove(&number)
-    }
-
-    fn asked(&self) -> Result<(), CallError> {
-        match self.call() {
-            Some(_) => Err(CallError::NotDone("a fault was ordered".to_owned())),
-            None => Ok(()),
-        }
-    }
-
-    fn change<T>(
-        &self,
-        late: impl FnOnce(Duration) -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
-        let lost = |text: &str| CallError::Unsure(format!("{text} was ordered"));
-        match self.call() {
-            None => late(Duration::ZERO),
-            Some(Fault::Before) => Err(CallError::NotDone("a fault was ordered".to_owned())),
-            Some(Fault::Unsure) => Err(lost("a time-out")),
-            Some(Fault::After) => late(Duration::ZERO).and(Err(lost("a lost answer"))),
-            Some(Fault::Late) => late(Duration::from_secs(20)).and(Err(lost("a late effect"))),
-        }
-    }
-
-    fn issue(&self, name: &str, account: &str, delay: Duration) -> Minted {
-        let now = self.clock.now().as_second();
-        let shows_from = self.clock.uptime() + delay;
-        let mut state = self.state();
-        state.made += 1;
-        let value = key(1000 + state.made);
-        let id = format!("key_{}", state.made);
-        let row = Row {
-            id: id.clone(),
-            name: name.to_owned(),
-            masked: masked(&value),
-            owner: Owner::ServiceAccount(account.to_owned()),
-            created: now,
-            last_used: None,
-        };
-        state.keys.push(Issued {
-            row,
-            value: value.clone(),
-            shows_from,
-        });
-        Minted {
-            id,
-            account: None,
-            value,
-        }
-    }
-
-    pub(super) fn live(&self) -> Vec<Secret> {
-        self.state().keys.iter().map(|k| k.value.clone()).collect()
-    }
-
-    pub(super) fn ids(&self) -> BTreeSet<String> {
-        self.state().keys.iter().map(|k| k.row.id.clone()).collect()
-    }
-
-    pub(super) fn deleted(&self) -> Vec<String> {
-        self.state().deleted.clone()
-    }
-
-    pub(super) fn calls(&self) -> u64 {
-        self.state().calls
-    }
-
-    pub(super) fn order(&self, call: u64, fault: Fault) {
-        self.state().faults.insert(call, fault);
-    }
-
-    /// Somebody uses a key.
-    pub(super) fn use_key(&self, id: &str, requests: u64) {
-        let now = self.clock.now().as_second();
-        let mut state = self.state();
-        *state.requests.entry(id.to_owned()).or_default() += requests;
-        for issued in state.keys.iter_mut().filter(|k| k.row.id == id) {
-            issued.row.last_used = Some(now);
-        }
-    }
-
-    pub(super) fn add_key(&self, name: &str, account: &str) -> (Row, Secret) {
-        let minted = self.issue(name, account, Duration::ZERO);
-        let state = self.state();
-        let issued = state.keys.iter().find(|k| k.row.id == minted.id).unwrap();
-        (issued.row.clone(), minted.value)
-    }
-}
-
-impl Organisation for Fake {
-    fn keys(&self, _: &str) -> Result<Vec<Row>, CallError> {
-        self.asked()?;
-        let now = self.clock.uptime();
-        let state = self.state();
-        let shown = state.keys.iter().filter(|k| k.shows_from <= now);
-        Ok(shown.map(|k| k.row.clone()).collect())
-    }
-
-    fn time(&self) -> Option<i64> {
-        Some(self.clock.now().as_second())
-    }
-
-    fn accounts(&self, _: &str) -> Result<Vec<(String, String)>, CallError> {
-        self.asked()?;
-        let state = self.state();
-        Ok(state.accounts.clone().into_iter().collect())
-    }
-
-    fn create_key(
-        &self,
-        _: &str,
-        account: &str,
-        name: &str,
-        scopes: &Scopes,
-    ) -> Result<Minted, CallError> {
-        assert_ne!(*scopes, Scopes::Some(Vec::new()), "an empty list means all");
-        self.change(|delay| Ok(self.issue(name, account, delay)))
-    }
-
-    fn create_account(&self, _: &str, name: &str) -> Result<Minted, CallError> {
-        self.change(|delay| {
-            let id = format!("sa_{name}");
-            self.state().accounts.insert(id.clone(), name.to_owned());
-            let mut minted = self.issue(name, &id, delay);
-            minted.account = Some(id);
-            Ok(minted)
-        })
-    }
-
-    fn delete_key(&self, _: &str, id: &str) -> Result<(), CallError> {
-        self.change(|_| {
-            if self.old_generation {
-                return Err(CallError::Refused("400".to_owned()));
-            }
-            let mut state = self.state();
-            state.keys.retain(|k| k.row.id != id);
-            state.deleted.push(id.to_owned());
-            Ok(())
-        })
-    }
-
-    fn delete_account(&self, _: &str, id: &str) -> Result<(), CallError> {
-        self.change(|_| {
-            let mut state = self.state();
-            let owner = Owner::ServiceAccount(id.to_owned());
-            let gone = state.keys.iter().filter(|k| k.row.owner == owner);
-            let gone: Vec<String> = gone.map(|k| k.row.id.clone()).collect();
-            state.keys.retain(|k| k.row.owner != owner);
-            state.deleted.extend(gone);
-            state.accounts.remove(id);
-            Ok(())
-        })
-    }
-
-    fn probe(&self, value: &Secret) -> Answer {
-        if self.call().is_some() {
-            return Answer::Unknown("a fault was ordered".to_owned());
-        }
-        let now = self.clock.now().as_second();
-        let mut state = self.state();
-        match state.keys.iter_mut().find(|k| k.value == *value) {
-            Some(issued) => {
-                issued.row.last_used = Some(now);
-                Answer::Live
-            }
-            None => Answer::Dead,
-        }
-    }
-
-    fn used(&self, _: &str, id: &str, _: i64) -> Result<Use, CallError> {
-        self.asked()?;
-        let requests = self.state().requests.remove(id).unwrap_or(0);
-        let models = BTreeMap::from([("gpt-5".to_owned(), requests)]);
-        Ok(Use { requests, models })
-    }
-
-    fn is_archived(&self, project: &str) -> Result<bool, CallError> {
-        self.asked()?;
-        Ok(project == "proj_archived")
-    }
-
-    fn scopes(&self, key: &str) -> Result<Option<Scopes>, CallError> {
-        self.asked()?;
-        Ok(self.state().scopes.get(key).cloned())
-    }
-
-    fn deletes_single_keys(&self, _: &str, _: &str) -> Result<bool, CallError> {
-        self.asked()?;
-        Ok(!self.old_generation)
-    }
-
-    fn saw_deletion(&self, id: &str) -> Result<Option<bool>, CallError> {
-        self.asked()?;
-        Ok(Some(self.state().deleted.iter().any(|gone| gone == id)))
-    }
+/// A way to rotate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    pub(super) strategy: Strategy,
+    pub(super) old: bool,
+    pub(super) expire_a: Option<u64>,
 }
 
 type Held = Arc<Mutex<Secret>>;
@@ -299,15 +50,24 @@ pub(super) struct Bench {
 impl Bench {
     /// Two places, each with two consumers, one of them the canary's.
     pub(super) fn new(strategy: Strategy, old_generation: bool) -> Self {
-        Self::with(strategy, old_generation, &Memory::new)
+        Self::of(Way {
+            strategy,
+            old: old_generation,
+            expire_a: None,
+        })
+    }
+
+    pub(super) fn of(way: Way) -> Self {
+        Self::with(way, &Memory::new)
     }
 
     /// The same with stores that `store` makes.
-    pub(super) fn with(
-        strategy: Strategy,
-        old_generation: bool,
-        store: &dyn Fn(Secret) -> Memory,
-    ) -> Self {
+    pub(super) fn with(way: Way, store: &dyn Fn(Secret) -> Memory) -> Self {
+        let Way {
+            strategy,
+            old: old_generation,
+            expire_a,
+        } = way;
         let clock = Arc::new(Manual::new(START));
         let organisation = Fake {
             state: Mutex::default(),
@@ -334,6 +94,7 @@ impl Bench {
             failed: Mutex::new(0),
             journal: Mutex::new(Journal::in_memory().unwrap()),
         };
+        bench.plan.expire_a = expire_a;
         bench.plan.fingerprint = Some(bench.key_a.fingerprint());
         if strategy == Strategy::RevokeOnly {
             bench.plan.places.clear();
@@ -489,6 +250,11 @@ impl Bench {
         }
         if memory.aborting.is_some() {
             assert!(live.contains(&self.key_a), "an undo keeps key A");
+            let state = self.organisation.state();
+            assert!(
+                state.keys.iter().all(|key| key.row.expires.is_none()),
+                "key A is given back, and ends"
+            );
         } else {
             assert!(!live.contains(&self.key_a), "key A lives");
         }
@@ -550,6 +316,8 @@ fn plan(row: Row, strategy: Strategy, old_generation: bool) -> Plan {
             consumer("web", "main", false),
             consumer("worker", "main", false),
         ],
+        expire_a: None,
+        expire_b: None,
         waits: Waits::default(),
         who: "tests".to_owned(),
         key: row,

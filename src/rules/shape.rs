@@ -20,7 +20,7 @@ pub enum Alphabet {
 
 impl Alphabet {
     /// Whether `byte` belongs to it.
-    pub fn has(self, byte: u8) -> bool {
+    pub const fn has(self, byte: u8) -> bool {
         match self {
             Self::Alnum => byte.is_ascii_alphanumeric(),
             Self::Hex => byte.is_ascii_hexdigit(),

@@ -15,16 +15,26 @@ use crate::finding::Place;
 use crate::repo::{self, GitEnvironment};
 use crate::source::tree::{self, Repository, Visitor};
 
+/// A few files that have fewer bytes are read before threads have been started.
+const WORTH_THREADS: u64 = 1 << 20;
+
 impl Scan<'_> {
     /// Searches files, whatever their names or sizes, and directories with all below them, on all
     /// cores. A path that can't be read is a failure of the run.
     pub fn paths<'p>(&self, paths: impl Iterator<Item = &'p PathBuf>) {
         let mut paths: Vec<&PathBuf> = paths.collect();
         paths.dedup();
-        match &paths[..] {
-            // Hooks ask for a file or two: no threads are started for them.
-            few if few.len() < 8 => few.iter().for_each(|path| self.path(path)),
-            many => many.par_iter().for_each(|path| self.path(path)),
+        // Hooks ask for a file or two: no threads are started for them.
+        let is_little = paths.len() < 8 && {
+            let size = |path: &&PathBuf| std::fs::metadata(path).map_or(0, |about| about.len());
+            paths.len() < 2 || paths.iter().map(size).sum::<u64>() < WORTH_THREADS
+        };
+        match is_little {
+            true => paths.iter().for_each(|path| self.path(path)),
+            false => {
+                let each = paths.par_iter().with_max_len(1);
+                each.for_each(|path| self.path(path));
+            }
         }
     }
 

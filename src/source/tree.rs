@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::Scope;
+use rayon::prelude::*;
 
 use super::ignores::Ignores;
 pub use super::ignores::{Repository, Tracked};
@@ -167,10 +168,16 @@ impl<'v> Walk<'v> {
             batch.push(child);
             if batch.len() == BATCH {
                 let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-                scope.spawn(move |_| full.iter().for_each(|path| self.file(path)));
+                scope.spawn(move |_| self.files(&full));
             }
         }
-        batch.iter().for_each(|path| self.file(path));
+        self.files(&batch);
+    }
+
+    /// Each file can be taken by another thread: one may be an archive that takes long.
+    fn files(&self, batch: &[PathBuf]) {
+        let each = batch.par_iter().with_max_len(1);
+        each.for_each(|path| self.file(path));
     }
 
     /// The rules for what is in this directory.
@@ -468,5 +475,44 @@ mod tests {
             run(&dir.path().join("sub"), false, &[]).0,
             [".gitignore", "z.log"]
         );
+    }
+
+    /// Waits in a file until another is being read, too.
+    struct Together(std::sync::atomic::AtomicUsize);
+
+    impl Visitor for Together {
+        fn file(&self, _: &Path, _: File) {
+            use std::sync::atomic::Ordering::SeqCst;
+            self.0.fetch_add(1, SeqCst);
+            let start = std::time::Instant::now();
+            while self.0.load(SeqCst) < 2 {
+                assert!(start.elapsed().as_secs() < 60, "the other one waits");
+                std::thread::yield_now();
+            }
+        }
+        fn names(&self, _: &Path, _: &[OsString]) {}
+        fn excluded(&self, _: Excluded, _: u64) {}
+        fn failed(&self, _: &Path, _: &io::Error) {}
+        fn excludes(&self, _: &Path, _: bool) -> bool {
+            false
+        }
+        fn is_elsewhere(&self, _: &Path) -> bool {
+            false
+        }
+        fn repository(&self, _: &Path) -> Option<Repository> {
+            None
+        }
+        fn go_on(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn two_files_of_a_directory_are_read_side_by_side() {
+        let dir = tree(&[("a", ""), ("b", "")]);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build();
+        let visitor = Together(0.into());
+        pool.unwrap().install(|| walk(dir.path(), true, &visitor));
+        assert_eq!(visitor.0.into_inner(), 2);
     }
 }

@@ -184,6 +184,10 @@ impl<S: Store> Store for Faulty<S> {
         self.run(Call::Forget, || self.inner.forget(rotation))
     }
 
+    fn wraps(&self) -> bool {
+        self.inner.wraps()
+    }
+
     fn hand_over(&self, slot: Slot, lifetime: Duration) -> Result<Secret, StoreError> {
         self.run(Call::Read, || self.inner.hand_over(slot, lifetime))
     }

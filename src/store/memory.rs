@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::StoreError;
 use super::slots::{About, Expect, Put, Slots, conflict};
@@ -18,6 +19,8 @@ pub struct Memory {
 struct State {
     slots: BTreeMap<Slot, Held>,
     writes: u64,
+    /// What can be had for a token, once.
+    wrapped: Vec<(Secret, Secret)>,
 }
 
 impl Memory {
@@ -58,6 +61,13 @@ impl Memory {
     pub fn handed_out(&self) -> Option<Secret> {
         let state = self.state();
         state.slots.get(&Slot::Current)?.value.clone()
+    }
+
+    /// Opens a token of [`Store::hand_over`](super::Store::hand_over): it can be done once.
+    pub fn unwrap_token(&self, token: &Secret) -> Option<Secret> {
+        let mut state = self.state();
+        let at = state.wrapped.iter().position(|(known, _)| known == token)?;
+        Some(state.wrapped.remove(at).1)
     }
 
     /// Somebody else writes the current slot.
@@ -112,6 +122,23 @@ impl Slots for Memory {
             true => Ok(state.write(slot, put.value.clone(), put.note.cloned())),
             false => Err(conflict(self, slot, expect, there)),
         }
+    }
+
+    fn wraps(&self) -> bool {
+        true
+    }
+
+    fn hand_over(&self, slot: Slot, _: Duration) -> Result<Secret, StoreError> {
+        let mut state = self.state();
+        let held = state.slots.get(&slot).and_then(|held| held.value.clone());
+        let value = held.ok_or_else(|| StoreError::NotFound {
+            place: self.about.place.clone(),
+            what: "a value to be handed over".to_owned(),
+        })?;
+        state.writes += 1;
+        let token = Secret::new(format!("token-{}", state.writes).into_bytes());
+        state.wrapped.push((token.clone(), value));
+        Ok(token)
     }
 
     fn remove(&self, slot: Slot, held: &Held) -> Result<(), StoreError> {

@@ -7,6 +7,8 @@
 //! version that it replaces, each step may be repeated, and what is there can be read again:
 //! whoever was cut off in the middle finds out where it stands.
 
+mod aws;
+mod document;
 mod error;
 mod faulty;
 mod file;
@@ -16,6 +18,7 @@ mod kubernetes;
 mod memory;
 mod program;
 pub(crate) mod rest;
+mod session;
 mod slots;
 pub(crate) mod swarm;
 mod types;
@@ -48,6 +51,8 @@ pub struct Outside<'a> {
     pub surroundings: Surroundings<'a>,
     /// How servers are reached; a store may trust further certificates.
     pub http: &'a http::Settings,
+    /// The time of day: requests and tokens are signed with it, and tokens end.
+    pub now: fn() -> Timestamp,
 }
 
 /// Makes what a section describes.
@@ -71,6 +76,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "gitlab", help: "a CI/CD variable of a GitLab project or group", open: gitlab::open },
     Kind { name: "github", help: "a secret of GitHub Actions", open: github::open },
     Kind { name: "swarm", help: "a secret of a Docker Swarm", open: swarm::open },
+    Kind { name: "aws", help: "a secret of AWS Secrets Manager, or a field of it", open: aws::open },
     Kind { name: "program", help: "a program of your own (protocol skewer.store/1)", open: program::open },
 ];
 
@@ -91,6 +97,7 @@ impl Outside<'_> {
             std::sync::LazyLock::new(Default::default);
         Self {
             http: &HTTP,
+            now: || Timestamp::from_second(1_800_000_000).unwrap(),
             surroundings: Surroundings {
                 variable: &|_| None,
             },
@@ -156,6 +163,11 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store refuses, or can't be reached.
     fn forget(&self, rotation: &str) -> Result<(), StoreError>;
+
+    /// Whether [`hand_over`](Self::hand_over) works here.
+    fn wraps(&self) -> bool {
+        false
+    }
 
     /// Gives a token that whoever is to have a slot's value opens once, within `lifetime`, so that
     /// the value itself passes through nobody's hands; if it was opened before, that shows.

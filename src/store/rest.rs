@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Outside, StoreError};
-use crate::config::{ConfigError, Credential, Section};
+use crate::config::{ConfigError, Credential, Section, Source};
 use crate::http::{Address, Answer, Client, Error, Method, Request, roots_from_pem};
 use crate::secret::Secret;
 
@@ -58,10 +58,15 @@ impl Rest {
 
     /// What an answer that is no success means.
     pub(crate) fn refused(&self, doing: &str, answer: &Answer) -> StoreError {
+        self.refused_as(answer.status, doing, answer)
+    }
+
+    /// The same for a server that says in the body what others say by a status.
+    pub(crate) fn refused_as(&self, status: u16, doing: &str, answer: &Answer) -> StoreError {
         let place = self.place.clone();
         let doing = doing.to_owned();
         let reason = message(answer);
-        match answer.status {
+        match status {
             401 | 403 => StoreError::Denied {
                 place,
                 doing,
@@ -122,6 +127,14 @@ impl Rest {
         }
     }
 
+    /// What is there is none of what can be worked with.
+    pub(crate) fn unusable(&self, reason: &str) -> StoreError {
+        StoreError::Malformed {
+            place: self.place.clone(),
+            reason: reason.to_owned(),
+        }
+    }
+
     /// An answer that makes no sense.
     pub(crate) fn malformed(&self, doing: &str) -> StoreError {
         StoreError::Malformed {
@@ -164,12 +177,50 @@ pub(crate) fn credential(
     got.map_err(|error| section.invalid(format!("`{name}`: {error}")))
 }
 
+/// A credential that is got again once it has ended.
+pub(crate) fn source(
+    section: &Section,
+    name: &str,
+    credential: Credential,
+    outside: &Outside<'_>,
+) -> Result<Source, ConfigError> {
+    let got = Source::new(credential, section, &outside.surroundings);
+    got.map_err(|error| section.invalid(format!("`{name}`: {error}")))
+}
+
+/// Gets it again.
+pub(crate) fn again(place: &str, source: &Source) -> Result<Secret, StoreError> {
+    source.get().map_err(|error| StoreError::Refused {
+        place: place.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// What a form is, for [`Request::body`].
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A form, which may hold a secret.
+pub(crate) fn form(fields: &[(&str, &[u8])]) -> Secret {
+    let mut out = Vec::with_capacity(32 << 10);
+    for (n, (name, value)) in fields.iter().enumerate() {
+        out.extend_from_slice(if n == 0 { b"" } else { b"&" });
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'=');
+        for piece in url::form_urlencoded::byte_serialize(value) {
+            out.extend_from_slice(piece.as_bytes());
+        }
+    }
+    Secret::new(out)
+}
+
 /// The server's own words, however it wraps them; its page, if it answers with one.
 fn message(answer: &Answer) -> String {
     let words = serde_json::from_slice::<serde_json::Value>(&answer.body).map_or_else(
         |_| String::from_utf8_lossy(&answer.body).into_owned(),
         |body| {
-            let named = ["errors", "message", "error"]
+            // Google and Azure have a table, with the words in it.
+            let body = body.get("error").filter(|e| e.is_object()).unwrap_or(&body);
+            let named = ["errors", "message", "Message", "error"]
                 .iter()
                 .find_map(|k| body.get(k));
             match named {

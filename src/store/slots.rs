@@ -57,6 +57,11 @@ pub(super) trait Slots: Send + Sync {
     /// Empties a slot that is in that state; an empty one is no error.
     fn remove(&self, slot: Slot, held: &Held) -> Result<(), StoreError>;
 
+    /// See [`Store::wraps`].
+    fn wraps(&self) -> bool {
+        false
+    }
+
     /// Hands out again what was current before this rotation's promotion, in stores that keep it
     /// although they don't give its value back; `None` in all others. It may be repeated, too.
     fn turn_back(&self, _: &Note, _: &Version) -> Result<Option<Version>, StoreError> {
@@ -308,6 +313,10 @@ impl<S: Slots> Store for S {
             note: Some(&kept),
         };
         self.put(Slot::Current, put, Expect::Version(over))
+    }
+
+    fn wraps(&self) -> bool {
+        Slots::wraps(self)
     }
 
     fn hand_over(&self, slot: Slot, lifetime: Duration) -> Result<Secret, StoreError> {

@@ -4,9 +4,11 @@
 //! Facts: Docker's Engine API reference 1.41 (unversioned paths are the daemon's newest), and a
 //! real dockerd.
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 pub(crate) mod imitation;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 pub(crate) mod real;
 
 use std::path::PathBuf;

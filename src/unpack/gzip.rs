@@ -4,8 +4,8 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use super::codec::broken;
-use super::inflate::Inflate;
-use super::{Body, Damage, Format, Input, Members, Step};
+use super::inflate::{self, Inflate};
+use super::{Body, Damage, Format, Input, Members, ReadAt, Reservation, Step};
 
 pub(super) struct Gzip;
 
@@ -20,13 +20,18 @@ impl Format for Gzip {
     }
 
     fn unpack(&self, input: Input<'_>, out: &mut dyn Members) -> Result<(), Damage> {
+        if let Input::Random(source) = input
+            && let Some(whole) = Whole::read(source, out)
+        {
+            out.member(Step::content(self.name()), Body::Bytes(&whole.content))?;
+            whole.texts.hand_out(out);
+            return Ok(());
+        }
         let mut content = Content::new(BufReader::with_capacity(64 << 10, input.into_reader()));
         let done = out.member(Step::content(self.name()), Body::Stream(&mut content, None));
         let read = content.taken();
         let Content { inflate, texts, .. } = content;
-        for (kind, text) in texts {
-            out.text(Step::part(kind), &text);
-        }
+        texts.hand_out(out);
         done?;
         let mut from = inflate.from;
         out.raw(read, &mut from)?;
@@ -48,7 +53,67 @@ struct Content<R> {
     length: u32,
     /// Bytes of headers and trailers, and of the members before this one.
     read: u64,
-    texts: Vec<(&'static str, Vec<u8>)>,
+    texts: Texts,
+}
+
+/// Names, comments and extra fields.
+#[derive(Default)]
+struct Texts(Vec<(&'static str, Vec<u8>)>);
+
+impl Texts {
+    fn keep(&mut self, kind: &'static str, text: Vec<u8>) {
+        if !text.is_empty() && self.0.len() < MOST_TEXTS {
+            self.0.push((kind, text));
+        }
+    }
+
+    fn hand_out(self, out: &mut dyn Members) {
+        for (kind, text) in self.0 {
+            out.text(Step::part(kind), &text);
+        }
+    }
+}
+
+/// A file of one member with nothing behind it, decompressed at once: what most are.
+struct Whole {
+    content: Vec<u8>,
+    texts: Texts,
+    _memory: Option<Reservation>,
+}
+
+impl Whole {
+    /// `None` if it may be more than that, or damaged, or has no room: then it is read as a stream,
+    /// which tells.
+    fn read(source: &dyn ReadAt, out: &mut dyn Members) -> Option<Self> {
+        let mut trailer = [0; 8];
+        let end = source.size().checked_sub(trailer.len() as u64)?;
+        source.read_full(&mut trailer, end).ok()?;
+        let size = u32::from_le_bytes(trailer[4..].try_into().ok()?);
+        let (size, packed) = (u64::from(size), source.size());
+        let memory = inflate::room(size, packed, out)?;
+        let mut read = Vec::new();
+        let packed = match source.bytes() {
+            Some(bytes) => bytes,
+            None => {
+                read.resize(packed as usize, 0);
+                let count = source.read_full(&mut read, 0).ok()?;
+                &read[..count]
+            }
+        };
+        let mut header = Content::new(packed);
+        header.header(true).ok()?;
+        let mut content = vec![0; size as usize];
+        let mut inflate = libdeflater::Decompressor::new();
+        let made = inflate.gzip_decompress(packed, &mut content).ok()?;
+        // The member ends where these stand first, and libdeflate compared them there.
+        trailer[..4].copy_from_slice(&libdeflater::crc32(&content).to_le_bytes());
+        let first = memchr::memmem::find(packed, &trailer)? as u64;
+        (made == content.len() && first == end).then(|| Self {
+            content,
+            texts: header.texts,
+            _memory: memory,
+        })
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,7 +132,7 @@ impl<R: BufRead> Content<R> {
             sum: libdeflater::Crc::new(),
             length: 0,
             read: 0,
-            texts: Vec::new(),
+            texts: Texts::default(),
         }
     }
 
@@ -98,12 +163,12 @@ impl<R: BufRead> Content<R> {
             self.take(&mut length)?;
             let mut extra = vec![0; u16::from_le_bytes(length).into()];
             self.take(&mut extra)?;
-            self.keep("extra field", extra);
+            self.texts.keep("extra field", extra);
         }
         for (flag, kind) in [(8, "name"), (16, "comment")] {
             if flags & flag != 0 {
                 let text = self.take_text()?;
-                self.keep(kind, text);
+                self.texts.keep(kind, text);
             }
         }
         if flags & 2 != 0 {
@@ -113,12 +178,6 @@ impl<R: BufRead> Content<R> {
         self.sum = libdeflater::Crc::new();
         self.length = 0;
         Ok(true)
-    }
-
-    fn keep(&mut self, kind: &'static str, text: Vec<u8>) {
-        if !text.is_empty() && self.texts.len() < MOST_TEXTS {
-            self.texts.push((kind, text));
-        }
     }
 
     fn take(&mut self, to: &mut [u8]) -> io::Result<()> {
@@ -256,5 +315,20 @@ mod tests {
                 "it is damaged: its checksum is wrong".to_owned()
             )]
         );
+    }
+
+    #[test]
+    fn what_stands_behind_is_read_whatever_its_last_bytes_say() {
+        // A file of one member says its size in its last bytes, and so may what follows it.
+        let one = gzip(b"some content");
+        let trailer = &one[one.len() - 8..];
+        for behind in [trailer.to_vec(), [b"behind", trailer].concat(), one.clone()] {
+            let packed = [&one[..], &behind].concat();
+            let notes = unpack("a.gz", &packed);
+            let streamed = unpack_stream("a.gz", &packed, 7);
+            assert_eq!(notes.contents(), streamed.contents());
+            assert_eq!(notes.0, streamed.0);
+            assert_eq!(notes.hold("behind"), behind.starts_with(b"behind"));
+        }
     }
 }

@@ -5,6 +5,30 @@ use std::io::{self, BufRead, Read};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::codec::broken;
+use super::{Members, Reservation};
+
+/// What makes no more than this is decompressed at once. (Half of what [`Members::reserve`] wants
+/// to know of, since the compressed bytes are held, too.)
+const AT_ONCE: u64 = 512 << 10;
+
+/// What makes more, up to this, as well, if there is memory for it.
+const AT_ONCE_RESERVED: u64 = 32 << 20;
+
+/// Deflate makes no more than so many bytes of one.
+const MOST_RATIO: u64 = 1032;
+
+/// Whether deflated bytes that say what they make can be decompressed at once: the memory for it, if
+/// so much has to be reserved.
+pub(super) fn room(size: u64, packed: u64, out: &mut dyn Members) -> Option<Option<Reservation>> {
+    let larger = size.max(packed);
+    if larger > AT_ONCE_RESERVED || size / MOST_RATIO > packed {
+        return None;
+    }
+    match larger > AT_ONCE {
+        true => out.reserve(size + packed).map(Some),
+        false => Some(None),
+    }
+}
 
 /// One deflate stream; what follows it is left in `from`.
 pub(super) struct Inflate<R> {

@@ -237,6 +237,7 @@ fn its_configuration_can_be_opened() {
             variable: &variable,
         },
         http: &settings,
+        now: jiff::Timestamp::now,
     };
     for section in outer.stores.values() {
         store::open(section, &outside).unwrap();

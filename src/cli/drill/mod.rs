@@ -188,6 +188,8 @@ impl Drill {
                 place: ".env".to_owned(),
                 canary: false,
             }],
+            expire_a: None,
+            expire_b: None,
             waits: Waits {
                 answers: 3,
                 between: 0,
@@ -375,6 +377,7 @@ impl Stageset {
                 variable: &|_| None,
             },
             http: &http::Settings::default(),
+            now: jiff::Timestamp::now,
         };
         Ok(Arc::from(store::open(&section, &outside)?))
     }

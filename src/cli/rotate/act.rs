@@ -4,25 +4,27 @@ use std::cell::RefCell;
 use std::io::{self, Read, Write};
 
 use super::setup::Setup;
-use super::{plan, show};
+use super::show;
 use crate::cli::{Context, Exit};
 use crate::rotate::{Api, Entry, Halt, Journal, Plan, Run, Stopped, World};
 use crate::secret::{Masked, Secret};
 use crate::verdict::Mask;
 
 /// What is to be carried out with.
-pub(in crate::cli) struct Applying {
-    pub(super) setup: Setup,
+pub(super) struct Applying<'a> {
+    pub(super) setup: &'a Setup,
     pub(super) journal: Journal,
     /// Key B, if its owner handed it over.
     pub(super) handed: Option<Secret>,
-    /// Key A, if the user hands it over because no store gives it back.
+    /// Key A, if it is at hand; else it is looked for in the stores.
     pub(super) key_a: Option<Secret>,
 }
 
 /// A new rotation, or one that is under way.
 pub(super) enum Begin {
     New(Box<Plan>),
+    /// One that nobody asked for, and how many of them a day has.
+    Automatic(Box<Plan>, u32),
     Resume(String),
 }
 
@@ -50,8 +52,35 @@ pub(super) fn handed(wanted: bool) -> anyhow::Result<Option<Secret>> {
     Ok(Some(Secret::new(value.to_vec())))
 }
 
+/// Carries it out, and tells what of the trail did not get to the log server, however it ended.
 pub(super) fn drive(
-    applying: Applying,
+    applying: Applying<'_>,
+    context: &Context,
+    begin: Begin,
+    ending: Ending,
+) -> anyhow::Result<Exit> {
+    let setup = applying.setup;
+    let outcome = carry_out(applying, context, begin, ending);
+    setup.close(context)?;
+    outcome
+}
+
+/// What a person hands over as key A has to be it.
+pub(super) fn is_key_a(value: &Secret, plan: &Plan) -> anyhow::Result<()> {
+    let masked = &plan.key.masked;
+    let fits = Mask::parse(masked).is_some_and(|mask| mask.fits(value.expose()));
+    let known = plan
+        .fingerprint
+        .is_none_or(|print| print == value.fingerprint());
+    anyhow::ensure!(
+        fits && known,
+        "what is on standard input is not key A ({masked})"
+    );
+    Ok(())
+}
+
+fn carry_out(
+    applying: Applying<'_>,
     context: &Context,
     begin: Begin,
     ending: Ending,
@@ -62,16 +91,11 @@ pub(super) fn drive(
         handed,
         key_a,
     } = applying;
-    let setup = &setup;
-    let masked = match &begin {
-        Begin::New(plan) => plan.key.masked.clone(),
-        Begin::Resume(id) => journal.read(id)?.plan.key.masked,
+    let print = match &begin {
+        Begin::New(plan) | Begin::Automatic(plan, _) => plan.fingerprint,
+        Begin::Resume(id) => journal.read(id)?.plan.fingerprint,
     };
-    if let Some(value) = &key_a {
-        let fits = Mask::parse(&masked).is_some_and(|mask| mask.fits(value.expose()));
-        anyhow::ensure!(fits, "what is on standard input is not key A ({masked})");
-    }
-    let key_a = key_a.or_else(|| plan::value_of(setup, &masked));
+    let key_a = key_a.or_else(|| setup.find(print?));
     let api = Api::new(&setup.organisation.admin);
     let trouble = RefCell::new(None);
     let watch = |plan: &Plan, entry: &Entry| {
@@ -94,6 +118,7 @@ pub(super) fn drive(
     };
     let run = match begin {
         Begin::New(plan) => Run::begin(*plan, &mut journal, world),
+        Begin::Automatic(plan, a_day) => Run::begin_automatic(*plan, &mut journal, world, a_day),
         Begin::Resume(id) => Run::resume(&id, &mut journal, world),
     };
     let mut run = Box::new(run?);

@@ -136,16 +136,13 @@ impl Contain {
             }
         };
         tell(Outcome::Intended, None)?;
-        match act() {
-            Ok(done) => {
-                tell(Outcome::Success, None)?;
-                Ok(done)
-            }
-            Err(error) => {
-                tell(Outcome::Unknown, Some(setup.show(&error.to_string())))?;
-                Err(error.into())
-            }
+        let outcome = act();
+        match &outcome {
+            Ok(_) => tell(Outcome::Success, None)?,
+            Err(error) => tell(Outcome::Unknown, Some(setup.show(&error.to_string())))?,
         }
+        setup.close(context)?;
+        Ok(outcome?)
     }
 }
 

@@ -1,8 +1,12 @@
 //! `skewer rotate`: from a leaked key to a revoked one.
 
 mod act;
+mod automatic;
 mod contain;
+mod hand_over;
+mod named;
 mod plan;
+mod respond;
 mod setup;
 mod show;
 
@@ -18,8 +22,10 @@ use super::settings::SettingFlags;
 use super::{Context, Exit};
 use crate::rotate::{Journal, Memory, Strategy, Summary, due};
 
+pub(super) use self::automatic::RotateFlags;
 pub(super) use self::contain::Contain;
 pub(super) use self::plan::{Revoke, Start};
+pub(super) use self::respond::Respond;
 pub(super) use self::show::entry;
 
 /// Rotate a leaked key: make another, store it, roll it out, prove that it is used, delete the
@@ -29,6 +35,7 @@ pub(super) use self::show::entry;
 Examples:
   skewer rotate start key_abc123              what would be done; changes nothing
   skewer rotate start key_abc123 --apply      does it, after a question
+  skewer rotate start verified.json           the key whose record this report confirms
   skewer rotate resume 0123abcd               goes on with one that stands still
   skewer rotate abort 0123abcd                gives consumers the old key back
 
@@ -40,6 +47,7 @@ pub(super) enum Rotate {
     Status(One),
     Resume(Resume),
     Abort(Abort),
+    HandOver(hand_over::HandOver),
     Due(Due),
 }
 
@@ -127,6 +135,7 @@ impl Rotate {
             Self::Status(command) => command.status(context),
             Self::Resume(command) => command.run(context),
             Self::Abort(command) => command.run(context),
+            Self::HandOver(command) => command.run(context),
             Self::Due(command) => command.run(context),
         }
     }
@@ -185,7 +194,7 @@ impl Resume {
         let setup = self.one.setup.open(&loaded, context, &stop, true)?;
         let applying = Applying {
             journal: self.one.setup.journal(&setup.policy)?,
-            setup,
+            setup: &setup,
             handed: act::handed(self.handed)?,
             key_a: None,
         };
@@ -202,11 +211,16 @@ impl Abort {
         let loaded = self.one.settings.load()?;
         let stop = context.interruptible();
         let setup = self.one.setup.open(&loaded, context, &stop, true)?;
+        let journal = self.one.setup.journal(&setup.policy)?;
+        let key_a = act::handed(self.key_a)?;
+        if let Some(value) = &key_a {
+            act::is_key_a(value, &journal.read(&self.one.id)?.plan)?;
+        }
         let applying = Applying {
-            journal: self.one.setup.journal(&setup.policy)?,
-            setup,
+            journal,
+            setup: &setup,
             handed: None,
-            key_a: act::handed(self.key_a)?,
+            key_a,
         };
         drive(
             applying,

@@ -2,19 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::time::Duration;
 
 use anyhow::bail;
 
 use super::act::{Applying, Begin, Ending, drive, handed};
-use super::setup::{Setup, SetupFlags};
-use super::{LISTING_AGE, When, show};
+use super::named::{Aim, Named, aim};
+use super::setup::{Holders, Setup, SetupFlags};
+use super::{When, show};
 use crate::cli::error::Hint;
 use crate::cli::settings::SettingFlags;
 use crate::cli::{Context, Exit};
-use crate::openai::{ApiKey, Project};
-use crate::rotate::{self, Api, Consumer, Row, Scopes, Strategy, Wish, prepare};
-use crate::secret::Secret;
+use crate::rotate::{self, Api, Consumer, Prepared, Row, Scopes, Strategy, Wish, prepare};
 use crate::verify::{Inventory, Listed};
 
 /// Flags of everything that ends with a deletion.
@@ -35,9 +33,11 @@ pub(in crate::cli) struct Agreement {
 /// Show what a rotation would do; with --apply, do it.
 #[derive(clap::Args)]
 pub(in crate::cli) struct Start {
-    /// The leaked key's id, as `skewer verify` and `skewer keys list` show it. To type it confirms
-    /// that this is the key.
-    #[arg(value_name = "KEY-ID")]
+    /// The leaked key: its id, as `skewer verify` and `skewer keys list` show it, its fingerprint, or a
+    /// JSON report that confirms its record. To type an id confirms that this is the key; a fingerprint
+    /// is looked up in your stores (a key that is found is used once to confirm its record) and in
+    /// the journal.
+    #[arg(value_name = "KEY-ID|FINGERPRINT|REPORT")]
     key: String,
     /// When the leaked key goes.
     #[arg(long, value_enum, default_value_t = When::Graceful)]
@@ -74,21 +74,22 @@ Examples:
   skewer revoke key_abc123            what would be done; changes nothing
   skewer revoke key_abc123 --apply    does it, after a question")]
 pub(in crate::cli) struct Revoke {
-    /// The key's id, as `skewer verify` and `skewer keys list` show it.
-    #[arg(value_name = "KEY-ID")]
+    /// The key: its id, its fingerprint, or a JSON report that confirms its record, as for
+    /// `skewer rotate start`.
+    #[arg(value_name = "KEY-ID|FINGERPRINT|REPORT")]
     key: String,
     #[command(flatten)]
     agreement: Agreement,
 }
 
 /// What a plan is made of, besides the configuration.
-struct Draft {
-    key: String,
-    strategy: Strategy,
-    consumers: Vec<String>,
-    scopes: Option<Scopes>,
-    handed: bool,
-    new_account: bool,
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) strategy: Strategy,
+    pub(super) consumers: Vec<String>,
+    pub(super) scopes: Option<Scopes>,
+    pub(super) handed: bool,
+    pub(super) new_account: bool,
 }
 
 impl Start {
@@ -99,28 +100,23 @@ impl Start {
             (false, true) => None,
         };
         let draft = Draft {
-            key: self.key,
             strategy: self.strategy.into(),
             consumers: self.consumer,
             scopes,
             handed: self.handed,
             new_account: self.to_service_account,
         };
-        plan(draft, &self.agreement, context)
+        plan(&self.key, &draft, &self.agreement, context)
     }
 }
 
 impl Revoke {
     pub(in crate::cli) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let draft = Draft {
-            key: self.key,
             strategy: Strategy::RevokeOnly,
-            consumers: Vec::new(),
-            scopes: None,
-            handed: false,
-            new_account: false,
+            ..Draft::default()
         };
-        plan(draft, &self.agreement, context)
+        plan(&self.key, &draft, &self.agreement, context)
     }
 }
 
@@ -133,27 +129,17 @@ pub(super) fn rows(inventory: &Inventory) -> Vec<Row> {
     inventory.rows().filter_map(row).collect()
 }
 
-fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Result<Exit> {
-    let loaded = agreement.settings.load()?;
-    let stop = context.interruptible();
-    let setup = agreement
-        .setup
-        .open(&loaded, context, &stop, agreement.apply)?;
-    let mut inventory = setup.inventory(LISTING_AGE);
-    if row_of(&inventory, &draft.key).is_none() {
-        // It may be younger than what is in the cache.
-        inventory = setup.inventory(Duration::ZERO);
-    }
-    let Some((project, key)) = row_of(&inventory, &draft.key) else {
-        bail!(not_found(&inventory, &draft.key));
-    };
-    let masked = key.redacted_value.clone().unwrap_or_default();
-    let (value, holders, silent) = setup.holders(&masked);
-    let consumers = consumers(&setup, &draft, &holders, &silent)?;
+/// What is made of a wish: a plan, or all that stands in its way.
+pub(super) fn propose(
+    setup: &Setup,
+    aim: &Aim,
+    draft: &Draft,
+) -> anyhow::Result<Result<Prepared, Vec<String>>> {
+    let consumers = consumers(setup, aim, draft)?;
     let id = fresh_id();
     let mut own = setup.policy.words.clone();
-    let name = project.name.clone().unwrap_or_else(|| project.id.clone());
-    own.entry("project".to_owned()).or_insert(name);
+    let name = aim.project_name.as_ref().unwrap_or(&aim.project);
+    own.entry("project".to_owned()).or_insert(name.clone());
     let words = rotate::words(jiff::Timestamp::now(), &own);
     let wish = Wish {
         name: match draft.strategy {
@@ -161,19 +147,39 @@ fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Resul
             _ => rotate::name(&setup.policy.name, &words, &id)?,
         },
         id,
-        project: project.id.clone(),
-        key: draft.key.clone(),
-        value: value.clone(),
+        project: aim.project.clone(),
+        key: aim.key.clone(),
+        value: aim.value.clone(),
         strategy: draft.strategy,
-        scopes: draft.scopes,
+        scopes: draft.scopes.clone(),
         handed: draft.handed,
         new_account: draft.new_account,
         consumers,
+        expire_a: setup.policy.expire_a.map(|time| time.as_secs()),
+        expire_b: setup.policy.expire_b.map(|time| time.as_secs()),
         waits: setup.waits(),
         who: format!("{} at {}", setup.who.actor, setup.who.host),
     };
-    if let Some(journal) = agreement.setup.journal_that_is(&setup.policy)?
-        && let Some(running) = journal.running(&draft.key)?
+    let api = Api::new(&setup.organisation.admin);
+    Ok(prepare(&wish, &api, &setup.stores, &setup.rollouts))
+}
+
+fn plan(
+    key: &str,
+    draft: &Draft,
+    agreement: &Agreement,
+    context: &Context,
+) -> anyhow::Result<Exit> {
+    let named = Named::read(key)?;
+    let loaded = agreement.settings.load()?;
+    let stop = context.interruptible();
+    let profiles = loaded.private()?.profiles;
+    let profile = named.profile().filter(|name| profiles.contains_key(*name));
+    let flags = agreement.setup.or_profile(profile);
+    let setup = flags.open(&loaded, context, &stop, agreement.apply)?;
+    let aim = aim(&setup, &flags, &named, !draft.consumers.is_empty())?;
+    if let Some(journal) = flags.journal_that_is(&setup.policy)?
+        && let Some(running) = journal.running(&aim.key)?
     {
         return Err(anyhow::anyhow!(
             "rotation {running} of this key has not ended"
@@ -182,8 +188,7 @@ fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Resul
             "`skewer rotate resume {running}` goes on, `skewer rotate abort {running}` undoes it"
         ));
     }
-    let api = Api::new(&setup.organisation.admin);
-    let prepared = match prepare(&wish, &api, &setup.stores, &setup.rollouts) {
+    let prepared = match propose(&setup, &aim, draft)? {
         Ok(prepared) => prepared,
         Err(wrong) => {
             let mut err = context.stderr();
@@ -202,15 +207,15 @@ fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Resul
         )?;
         return Ok(Exit::Nothing);
     }
-    if !agreement.yes && !agreed(&draft.key, context)? {
+    if !agreement.yes && !agreed(&aim.key, context)? {
         writeln!(context.stderr(), "skewer: nothing was changed")?;
         return Ok(Exit::CannotRun);
     }
     let applying = Applying {
-        journal: agreement.setup.journal(&setup.policy)?,
+        journal: flags.journal(&setup.policy)?,
         handed: handed(draft.handed)?,
-        key_a: None,
-        setup,
+        key_a: aim.value,
+        setup: &setup,
     };
     drive(
         applying,
@@ -220,36 +225,13 @@ fn plan(draft: Draft, agreement: &Agreement, context: &Context) -> anyhow::Resul
     )
 }
 
-fn row_of<'a>(inventory: &'a Inventory, id: &str) -> Option<(&'a Project, &'a ApiKey)> {
-    inventory.rows().find_map(|listed| match listed {
-        Listed::Project(project, key) if key.id == id => Some((project, key)),
-        _ => None,
-    })
-}
-
-fn not_found(inventory: &Inventory, key: &str) -> String {
-    let is_admin = |listed: Listed<'_>| matches!(listed, Listed::Admin(admin) if admin.id == key);
-    if inventory.rows().any(is_admin) {
-        return format!(
-            "key {key} is an admin key, and those are never deleted here: make another by hand (Organization settings → Admin keys; its scopes can't be read by the API), put it where this one is used, then delete this one there"
-        );
-    }
-    match &inventory.listing {
-        crate::verdict::Listing::Incomplete(why) => format!(
-            "no key {key} in what could be listed, and the listing is not whole: {}",
-            why.detail
-        ),
-        _ => format!("no key {key} in this organisation; `skewer keys list` shows all"),
-    }
-}
-
 /// Who uses the key: who was named, or whoever reads from a store that hands it out.
-fn consumers(
-    setup: &Setup,
-    draft: &Draft,
-    holders: &[String],
-    silent: &[String],
-) -> anyhow::Result<Vec<Consumer>> {
+fn consumers(setup: &Setup, aim: &Aim, draft: &Draft) -> anyhow::Result<Vec<Consumer>> {
+    let Holders {
+        places: holders,
+        silent,
+        ..
+    } = &aim.holders;
     if draft.strategy == Strategy::RevokeOnly {
         if let Some(place) = holders.first() {
             return Err(anyhow::anyhow!(
@@ -257,7 +239,7 @@ fn consumers(
             ))
             .hint(format!(
                 "`skewer rotate start {}` gives them another first",
-                draft.key
+                aim.key
             ));
         }
         return Ok(Vec::new());
@@ -325,9 +307,4 @@ pub(super) fn agreed(key: &str, context: &Context) -> anyhow::Result<bool> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
     Ok(line.trim() == key)
-}
-
-/// The value of key A for the proof of its death, if a store had it.
-pub(super) fn value_of(setup: &Setup, masked: &str) -> Option<Secret> {
-    setup.holders(masked).0
 }

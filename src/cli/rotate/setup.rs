@@ -1,6 +1,7 @@
 //! What a rotation works with, as the user's own configuration has it.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,21 +9,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use crate::audit::{Event, Trail, Who};
+use crate::audit::{self, Event, Profile, Relay, Trail, Who};
 use crate::cli::Context;
 use crate::cli::asking::{self, System};
 use crate::cli::error::Hint;
 use crate::cli::settings::Loaded;
-use crate::cli::verifying::AskFlags;
-use crate::config::{Outer, Policy, Surroundings};
+use crate::cli::verifying::{AskFlags, asked};
+use crate::config::{Audit, OpenAi, Outer, Policy, Surroundings};
+use crate::http::{Root, roots_from_pem};
 use crate::matcher::Matcher;
 use crate::rollout::{self, Stage};
 use crate::rotate::{self, Consumer, Entry, Journal, Plan, Waits};
 use crate::rules::Rules;
-use crate::secret::{Masked, Secret};
+use crate::secret::{Fingerprint, Masked, Secret};
 use crate::store::{self, Outside, Slot, Store};
-use crate::verdict::Mask;
-use crate::verify::{Inventory, Organisation};
+use crate::verdict::Check;
+use crate::verify::{self, Inventory, Organisation, Subject};
 
 /// Flags that every command about rotations has.
 #[derive(Clone, Debug, clap::Args)]
@@ -51,7 +53,20 @@ pub(in crate::cli) struct Setup {
     pub(super) clock: System,
     pub(super) who: Who,
     trail: Trail,
+    relay: Option<(Relay, &'static Profile)>,
     matcher: Matcher,
+    openai: OpenAi,
+    control: Option<Secret>,
+}
+
+/// Where key A is.
+pub(super) struct Holders {
+    /// The keys that may be it, each once.
+    pub(super) values: Vec<Secret>,
+    /// The stores that hand one of them out.
+    pub(super) places: Vec<String>,
+    /// The stores that don't tell.
+    pub(super) silent: Vec<String>,
 }
 
 /// What is left to do without an admin key.
@@ -76,6 +91,24 @@ fn state_directory() -> anyhow::Result<PathBuf> {
 }
 
 impl SetupFlags {
+    /// What others than the command line say.
+    pub(super) fn of(profile: Option<String>, journal: Option<PathBuf>) -> Self {
+        Self {
+            profile,
+            journal,
+            ticket: None,
+            approver: None,
+        }
+    }
+
+    /// The same, for an organisation that was found out, unless one is named.
+    pub(super) fn or_profile(&self, profile: Option<&str>) -> Self {
+        Self {
+            profile: self.profile.clone().or(profile.map(str::to_owned)),
+            ..self.clone()
+        }
+    }
+
     /// Opens the journal alone: nothing else is needed to look at rotations.
     pub(super) fn journal(&self, policy: &Policy) -> anyhow::Result<Journal> {
         Ok(Journal::open(&self.journal_path(policy)?)?)
@@ -98,7 +131,7 @@ impl SetupFlags {
     }
 
     /// A CI job's own disk goes with the job, and a rotation that was cut off with it.
-    fn is_durable(&self, policy: &Policy) -> anyhow::Result<()> {
+    pub(super) fn is_durable(&self, policy: &Policy) -> anyhow::Result<()> {
         let named = self.journal.is_some() || policy.journal.is_some();
         match variable("CI").is_some() && !named {
             true => Err(anyhow::anyhow!(
@@ -131,13 +164,14 @@ impl SetupFlags {
             (Some(one), 0) => one,
             _ => bail!("there are several organisations: name one with --profile"),
         };
-        let variable_of = |name: &str| variable(name).map(|value| Secret::new(value.into_bytes()));
-        let http = asking::reached(&loaded.private()?.network, false)?;
+        let private = loaded.private()?;
+        let http = asking::reached(&private.network, false)?;
         let outside = Outside {
             surroundings: Surroundings {
-                variable: &variable_of,
+                variable: &asking::secret_variable,
             },
             http: &http,
+            now: jiff::Timestamp::now,
         };
         let mut stores: BTreeMap<String, Arc<dyn Store>> = BTreeMap::new();
         for (name, section) in &outer.stores {
@@ -146,6 +180,7 @@ impl SetupFlags {
         let (consumers, rollouts) = consumers(&outer, &outside)?;
         let matcher = Matcher::new(&Rules::built_in(), None);
         let who = self.who(&matcher);
+        let relay = outer.audit.as_ref().map(|audit| relay(audit, &http.roots));
         let trail = match &outer.audit {
             Some(audit) => audit.file.clone(),
             None => state_directory()?.join("trail.jsonl"),
@@ -158,8 +193,16 @@ impl SetupFlags {
             policy: outer.policy,
             clock: System::new(stop),
             trail: Trail::new(trail, who.clone()),
+            relay: relay.transpose()?.flatten(),
             who,
             matcher,
+            control: private
+                .openai
+                .control_key
+                .as_ref()
+                .map(asking::key)
+                .transpose()?,
+            openai: private.openai,
         })
     }
 
@@ -181,6 +224,28 @@ impl SetupFlags {
             approver: self.approver.as_deref().map(masked),
         }
     }
+}
+
+/// How long the log server may take for each step, and for what is left at the end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The log server that the trail is sent to as it goes, if it is.
+fn relay(audit: &Audit, roots: &[Root]) -> anyhow::Result<Option<(Relay, &'static Profile)>> {
+    let Some(to) = &audit.to else {
+        return Ok(None);
+    };
+    let receiver = to.parse().context("can't use `to` in [audit]")?;
+    let name = audit.profile.as_deref().unwrap_or("ocsf");
+    let profile = audit::profile(name)
+        .with_context(|| format!("there is no profile {name:?}, which [audit] names"))?;
+    let mut roots = roots.to_vec();
+    if let Some(path) = &audit.ca {
+        let pem = std::fs::read(path);
+        let pem = pem.with_context(|| format!("can't read {}, `ca` in [audit]", path.display()))?;
+        let more = roots_from_pem(&pem).map_err(anyhow::Error::msg);
+        roots.extend(more.with_context(|| format!("can't use {}", path.display()))?);
+    }
+    Ok(Some((Relay::new(receiver, roots, PATIENCE), profile)))
 }
 
 /// The consumers, and how each is moved. Of several stages the first is the canary.
@@ -226,8 +291,33 @@ impl Setup {
 
     /// Writes a line into the trail.
     pub(super) fn write(&self, time: jiff::Timestamp, event: &Event) -> Result<(), String> {
-        let written = self.trail.append(time, event);
-        written.map(drop).map_err(|error| error.to_string())
+        let (_, record) = self
+            .trail
+            .add(time, event)
+            .map_err(|error| error.to_string())?;
+        if let Some((relay, profile)) = &self.relay {
+            let line = (profile.render)(&record);
+            relay.send(record.seq, audit::message(&record, &line));
+        }
+        Ok(())
+    }
+
+    /// Tells what of the trail did not get to the log server.
+    pub(super) fn close(&self, context: &Context) -> io::Result<()> {
+        let Some((relay, _)) = &self.relay else {
+            return Ok(());
+        };
+        let Err(unsent) = relay.finish(PATIENCE) else {
+            return Ok(());
+        };
+        writeln!(
+            context.stderr(),
+            "skewer: {}; they are in the trail: `skewer audit export {} --to {} --after {}` sends them",
+            self.show(&unsent.to_string()),
+            self.show(&self.trail.path().to_string_lossy()),
+            self.show(&unsent.receiver),
+            unsent.first - 1,
+        )
     }
 
     pub(super) fn waits(&self) -> Waits {
@@ -248,26 +338,53 @@ impl Setup {
         self.organisation.inventory(age)
     }
 
-    /// Key A's value, if a store hands it out; and the stores that do, or may.
-    pub(super) fn holders(&self, masked: &str) -> (Option<Secret>, Vec<String>, Vec<String>) {
-        let mask = Mask::parse(masked);
-        let fits = |value: &Secret| mask.as_ref().is_some_and(|mask| mask.fits(value.expose()));
-        let mut value = None;
-        let (mut holders, mut silent) = (Vec::new(), Vec::new());
+    /// Finds out anew whose a key is and whether it lives: it is used for that, once or a few times.
+    pub(super) fn check(&self, value: &Secret) -> Check {
+        let service = self.organisation.admin.service();
+        let mut settings = asked(&self.openai, Some(service), Duration::ZERO);
+        settings.control = self.control.as_ref();
+        let subject = Subject {
+            fingerprint: value.fingerprint(),
+            key: value,
+            kind: "project",
+            since: None,
+        };
+        let organisations = std::slice::from_ref(&self.organisation);
+        let mut checks = verify::check(organisations, &[subject], &settings);
+        let (_, check) = checks.keys.pop_first().expect("each subject is told of");
+        check
+    }
+
+    /// The stores that hand out a key of which `is_a` holds, or that may.
+    pub(super) fn holders(&self, is_a: impl Fn(&Secret) -> bool) -> Holders {
+        let mut holders = Holders {
+            values: Vec::new(),
+            places: Vec::new(),
+            silent: Vec::new(),
+        };
         for (name, store) in &self.stores {
-            match store.read(Slot::Current) {
-                Ok(Some(held)) => match held.value {
-                    Some(there) if fits(&there) => {
-                        holders.push(name.clone());
-                        value = Some(there);
+            let held = store.read(Slot::Current).ok().flatten();
+            match held.and_then(|held| held.value) {
+                Some(there) if is_a(&there) => {
+                    holders.places.push(name.clone());
+                    if !holders.values.contains(&there) {
+                        holders.values.push(there);
                     }
-                    Some(_) => {}
-                    None => silent.push(name.clone()),
-                },
+                }
+                Some(_) => {}
                 // The plan tells of what can't be read, if it needs it.
-                Ok(None) | Err(_) => silent.push(name.clone()),
+                None => holders.silent.push(name.clone()),
             }
         }
-        (value, holders, silent)
+        holders
+    }
+
+    /// The key with this fingerprint, wherever a store still has it.
+    pub(super) fn find(&self, print: Fingerprint) -> Option<Secret> {
+        let slots = [Slot::Current, Slot::Previous];
+        let read = |store: &Arc<dyn Store>| slots.map(|slot| store.read(slot).ok().flatten());
+        let held = self.stores.values().flat_map(read).flatten();
+        held.filter_map(|held| held.value)
+            .find(|value| value.fingerprint() == print)
     }
 }

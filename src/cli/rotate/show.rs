@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::matcher::Matcher;
-use crate::rotate::{Entry, Memory, Phase, Plan, Prepared, Strategy, Summary};
+use crate::rotate::{Entry, Expiry, Memory, Phase, Plan, Prepared, Strategy, Summary};
 use crate::rules::Rules;
 use crate::secret::Masked;
 
@@ -31,6 +31,7 @@ pub(super) fn standing(plan: &Plan, memory: &Memory) -> &'static str {
         () if memory.revoked && !rolled => "revoked, rolling out",
         () if memory.revoked => "revoked",
         () if memory.quiet || memory.overruled => "quiet",
+        () if memory.expiry == Expiry::Set => "validated, key A ends by itself",
         () if memory.validated => "validated",
         () if plan.strategy != Strategy::RevokeOnly && rolled => "rolled out",
         () if !memory.rolled.is_empty() => "canary",

@@ -38,15 +38,24 @@ fn face(bytes: &[u8], phase: usize) -> (Vec<u8>, usize) {
     (text.collect(), known[0].0 % 4)
 }
 
+/// What a byte stands for; [`NOTHING`] if it is no digit.
+static VALUES: [u8; 256] = {
+    let mut values = [NOTHING; 256];
+    let mut n = 0;
+    while n < 64 {
+        values[ALPHABET[n] as usize] = n as u8;
+        n += 1;
+    }
+    values[b'-' as usize] = 62;
+    values[b'_' as usize] = 63;
+    values
+};
+
+const NOTHING: u8 = u8::MAX;
+
 fn value(c: u8) -> Option<u8> {
-    Some(match c {
-        b'A'..=b'Z' => c - b'A',
-        b'a'..=b'z' => c - b'a' + 26,
-        b'0'..=b'9' => c - b'0' + 52,
-        b'+' | b'-' => 62,
-        b'/' | b'_' => 63,
-        _ => return None,
-    })
+    let value = VALUES[usize::from(c)];
+    (value != NOTHING).then_some(value)
 }
 
 /// How many bytes of a line break stand at `at`, in plain or as an escape, with the indentation
@@ -82,6 +91,11 @@ fn break_before(window: &[u8], at: usize) -> usize {
         n += more;
     }
     if n > indent { n } else { 0 }
+}
+
+/// Whether the letter before `at` is that of an escaped break.
+fn is_escaped(window: &[u8], at: usize) -> bool {
+    matches!(window[..at], [.., b'\\', b'r' | b'n'])
 }
 
 impl Decoder for Base64 {
@@ -124,12 +138,12 @@ impl Decoder for Base64 {
 
     fn decode(&self, window: &[u8], at: usize, offset: usize) -> Decoded {
         // The characters around the trace, without the breaks between them.
-        let mut left: Vec<(u8, u32)> = Vec::new();
+        let mut left: Vec<(u8, u32)> = Vec::with_capacity(MOST_BEFORE + MOST_BEHIND);
         let mut start = at;
         while left.len() < MOST_BEFORE {
             match start.checked_sub(1).and_then(|p| value(window[p])) {
                 // The letter of an escaped break belongs to the break.
-                Some(_) if break_before(window, start) > 0 => start -= break_before(window, start),
+                Some(_) if is_escaped(window, start) => start -= break_before(window, start),
                 Some(v) => {
                     start -= 1;
                     left.push((v, start as u32));
@@ -145,7 +159,7 @@ impl Decoder for Base64 {
         left.truncate(keep);
         left.reverse();
         let (behind, end) = digits(window, at, MOST_BEHIND);
-        let ended = behind.len() < MOST_BEHIND && end + 66 < window.len();
+        let whole = behind.len() < MOST_BEHIND;
         let mut all = left;
         all.extend(behind);
         let (bytes, from) = bytes(&all);
@@ -153,7 +167,8 @@ impl Decoder for Base64 {
             bytes,
             from,
             looked: start.saturating_sub(66)..end + 66,
-            ended,
+            ended: whole && end + 66 < window.len(),
+            goes_on: !whole && end < window.len(),
             then: None,
         }
     }
@@ -175,7 +190,7 @@ impl Decoder for Base64 {
 /// The characters from `at` on, at most so many, without the breaks between them; and where they
 /// end.
 pub(super) fn digits(window: &[u8], at: usize, most: usize) -> (Vec<(u8, u32)>, usize) {
-    let mut all = Vec::new();
+    let mut all = Vec::with_capacity(most.min(window.len().saturating_sub(at)));
     let mut end = at;
     while all.len() < most && end < window.len() {
         match value(window[end]) {
@@ -196,7 +211,16 @@ pub(super) fn digits(window: &[u8], at: usize, most: usize) -> (Vec<(u8, u32)>, 
 pub(super) fn bytes(digits: &[(u8, u32)]) -> (Vec<u8>, Vec<Range<u32>>) {
     let mut bytes = Vec::with_capacity(digits.len());
     let mut from = Vec::with_capacity(digits.len());
-    for group in digits.chunks(4) {
+    let mut groups = digits.chunks_exact(4);
+    for group in &mut groups {
+        let bits = group
+            .iter()
+            .fold(0u32, |bits, (v, _)| bits << 6 | u32::from(*v));
+        bytes.extend_from_slice(&bits.to_be_bytes()[1..]);
+        from.extend([0, 1, 2].map(|n| group[n].1..group[n + 1].1 + 1));
+    }
+    let group = groups.remainder();
+    if !group.is_empty() {
         let bits = group
             .iter()
             .fold(0u32, |bits, (v, _)| bits << 6 | u32::from(*v))

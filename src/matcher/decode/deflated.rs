@@ -81,11 +81,13 @@ impl Decoder for Deflated {
             "gzip" => fill(GzDecoder::new(&packed[..]), &mut bytes),
             _ => fill(ZlibDecoder::new(&packed[..]), &mut bytes),
         };
+        let goes_on = count == bytes.len();
         bytes.truncate(count);
         Decoded {
             bytes,
             from: std::iter::once(start as u32..end as u32).collect(),
             ended: true,
+            goes_on,
             then: Some(self.name),
             ..nothing
         }

@@ -79,6 +79,8 @@ pub(super) struct Decoded {
     pub(super) looked: Range<usize>,
     /// Whether the encoding ends there, and was not only left to be undone.
     pub(super) ended: bool,
+    /// Whether it goes on behind what was undone, although the window does, too.
+    pub(super) goes_on: bool,
     /// What else was undone on the way.
     pub(super) then: Option<&'static str>,
 }
@@ -103,7 +105,7 @@ fn units(
     before: impl Fn(usize) -> Option<(u8, usize)>,
 ) -> Decoded {
     let (mut start, mut end) = (at, at);
-    let mut left = Vec::new();
+    let mut left = Vec::with_capacity(window.len());
     while let Some((byte, length)) = before(start).filter(|(_, n)| (1..=start).contains(n)) {
         left.push((byte, (start - length) as u32..start as u32));
         start -= length;
@@ -121,6 +123,7 @@ fn units(
         looked: start.saturating_sub(10)..end + 10,
         // The window was long enough for all of it.
         ended: end + 10 < window.len(),
+        goes_on: false,
         then: None,
     }
 }

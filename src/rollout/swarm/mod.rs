@@ -239,5 +239,6 @@ fn wanted(service: &Service, tasks: &[Task]) -> usize {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -5,14 +5,12 @@ use std::ops::Range;
 use super::{Found, Problem};
 use crate::secret::Secret;
 
-pub(super) fn find(text: &[u8], key: &[String]) -> Result<Found, Problem> {
+pub(in crate::store) fn find(text: &[u8], key: &[String]) -> Result<Found, Problem> {
     let unusable = |reason: &str| Problem::Unusable(reason.to_owned());
     // From here on it is known to be JSON, so that walking it is simple, and not too deep.
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
     let text = std::str::from_utf8(text).ok().filter(|_| is_json);
-    let text = text
-        .ok_or_else(|| unusable("the file is no JSON"))?
-        .as_bytes();
+    let text = text.ok_or_else(|| unusable("it is no JSON"))?.as_bytes();
     let mut at = skip_blanks(text, 0);
     for name in key {
         at = step(text, at, name)?;

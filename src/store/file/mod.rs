@@ -3,7 +3,7 @@
 //! their owner only; consumers read neither.
 
 mod env;
-mod json;
+pub(super) mod json;
 mod raw;
 mod yaml;
 
@@ -45,10 +45,33 @@ pub(super) enum Problem {
     Absent,
     /// The text can't be understood, or the place must not be written; says why.
     Unusable(String),
+    /// This value can't be written there; says why.
+    Refused(&'static str),
+}
+
+impl Problem {
+    /// The error for a store's user; `what` is the text.
+    pub(super) fn told(self, place: &str, what: &str) -> StoreError {
+        let place = place.to_owned();
+        match self {
+            Self::Absent => StoreError::NotFound {
+                place,
+                what: "this name".to_owned(),
+            },
+            Self::Unusable(reason) => StoreError::Malformed {
+                place,
+                reason: format!("{what}: {reason}"),
+            },
+            Self::Refused(reason) => StoreError::Refused {
+                place,
+                reason: reason.to_owned(),
+            },
+        }
+    }
 }
 
 /// A form of file: finds the value at a path of names.
-type Find = fn(&[u8], &[String]) -> Result<Found, Problem>;
+pub(super) type Find = fn(&[u8], &[String]) -> Result<Found, Problem>;
 
 /// The forms. A new one is one file and one line here: its name, the endings of files that are
 /// taken for it, its way to find a value.
@@ -244,13 +267,11 @@ impl Values {
     }
 
     fn found(&self, text: &[u8]) -> Result<Found, StoreError> {
-        (self.find)(text, &self.key).map_err(|problem| match problem {
-            Problem::Absent => StoreError::NotFound {
-                place: self.about.place.clone(),
-                what: "this name".to_owned(),
-            },
-            Problem::Unusable(reason) => self.malformed(reason),
-        })
+        (self.find)(text, &self.key).map_err(|problem| self.problem(problem))
+    }
+
+    fn problem(&self, problem: Problem) -> StoreError {
+        problem.told(&self.about.place, "the file")
     }
 
     fn current(&self, real: &Path) -> Result<Held, StoreError> {
@@ -278,23 +299,31 @@ impl Values {
         }))
     }
 
-    /// Writes the value into the text, and looks whether it is there and all else as before.
     fn rewritten(&self, text: &[u8], value: &Secret) -> Result<Vec<u8>, StoreError> {
-        let found = self.found(text)?;
-        let refused = |reason: &str| StoreError::Refused {
-            place: self.about.place.clone(),
-            reason: reason.to_owned(),
-        };
-        let written = (found.write)(value)
-            .ok_or_else(|| refused("this value can't be written here without being changed"))?;
-        let mut new = Vec::with_capacity(text.len() + written.len());
-        new.extend_from_slice(&text[..found.span.start]);
-        new.extend_from_slice(&written);
-        new.extend_from_slice(&text[found.span.end..]);
-        match self.found(&new) {
-            Ok(again) if again.value == *value => Ok(new),
-            _ => Err(refused("the value would not be read back as it is written")),
-        }
+        rewrite(self.find, &self.key, text, value).map_err(|problem| self.problem(problem))
+    }
+}
+
+/// Writes the value into the text, and looks whether it is there and all else as before.
+pub(super) fn rewrite(
+    find: Find,
+    key: &[String],
+    text: &[u8],
+    value: &Secret,
+) -> Result<Vec<u8>, Problem> {
+    let found = find(text, key)?;
+    let written = (found.write)(value).ok_or(Problem::Refused(
+        "this value can't be written here without being changed",
+    ))?;
+    let mut new = Vec::with_capacity(text.len() + written.len());
+    new.extend_from_slice(&text[..found.span.start]);
+    new.extend_from_slice(&written);
+    new.extend_from_slice(&text[found.span.end..]);
+    match find(&new, key) {
+        Ok(again) if again.value == *value => Ok(new),
+        _ => Err(Problem::Refused(
+            "the value would not be read back as it is written",
+        )),
     }
 }
 

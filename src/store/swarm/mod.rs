@@ -341,5 +341,6 @@ impl Slots for Swarm {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

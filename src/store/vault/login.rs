@@ -62,7 +62,7 @@ fn jwt() -> String {
 }
 
 fn projected() -> Credential {
-    Credential::File("/var/run/secrets/kubernetes.io/serviceaccount/token".to_owned())
+    Credential::File("/var/run/secrets/kubernetes.io/serviceaccount/token".into())
 }
 
 /// Who we are to the server.

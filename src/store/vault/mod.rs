@@ -405,6 +405,10 @@ impl Slots for Vault {
         }
     }
 
+    fn wraps(&self) -> bool {
+        true
+    }
+
     fn hand_over(&self, slot: Slot, lifetime: Duration) -> Result<Secret, StoreError> {
         #[derive(Deserialize)]
         struct Body {

@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 
 use self::content::{Checked, Content};
 use self::header::{Entry, LOCAL, u16_at};
-use super::{Access, Body, Damage, Format, Input, Members, ReadAt, Section, Step, Window};
+use super::{Access, Body, Damage, Format, Input, Members, ReadAt, Section, Step, Window, inflate};
 use crate::coverage::Unread;
 
 pub(super) struct Zip;
@@ -133,16 +133,6 @@ struct Scratch {
     unpacked: Vec<u8>,
 }
 
-/// Members of up to this size are decompressed at once. (Half of what [`Members::reserve`] wants
-/// to know of, since the compressed bytes are held, too.)
-const AT_ONCE: u64 = 512 << 10;
-
-/// Larger ones up to this size as well, if there is memory for them.
-const AT_ONCE_RESERVED: u64 = 32 << 20;
-
-/// Deflate makes no more than so many bytes of one.
-const MOST_RATIO: u64 = 1032;
-
 /// No key is shorter: shorter texts need not be looked at.
 const SHORTEST_TEXT: usize = 16;
 
@@ -198,10 +188,6 @@ impl Member<'_> {
         out: &mut dyn Members,
     ) -> Result<(), Damage> {
         let entry = self.entry;
-        let at_once = entry.method == 8
-            && entry.size <= AT_ONCE_RESERVED
-            && entry.packed <= AT_ONCE_RESERVED
-            && entry.size / MOST_RATIO <= entry.packed;
         let held = self.source.bytes().map(|bytes| {
             let (from, to) = (range.start as usize, range.end as usize);
             &bytes[from..to.max(from)]
@@ -212,13 +198,13 @@ impl Member<'_> {
             out.member(self.step(), Body::Bytes(bytes))?;
             return self.compare(bytes, out);
         }
-        let memory = match at_once && entry.size.max(entry.packed) > AT_ONCE {
-            true => out.reserve(entry.size + entry.packed),
-            false => None,
+        let room = match entry.method {
+            8 => inflate::room(entry.size, entry.packed, out),
+            _ => None,
         };
-        if !at_once || memory.is_none() && entry.size.max(entry.packed) > AT_ONCE {
+        let Some(memory) = room else {
             return self.streamed(range, out);
-        }
+        };
         let packed = match held {
             Some(bytes) => bytes,
             None => {
@@ -227,14 +213,14 @@ impl Member<'_> {
                 &scratch.packed[..read]
             }
         };
-        let inflate = scratch
+        let decompressor = scratch
             .inflate
             .get_or_insert_with(libdeflater::Decompressor::new);
         let size = entry.size as usize;
         if scratch.unpacked.len() < size {
             scratch.unpacked.resize(size, 0);
         }
-        let made = inflate.deflate_decompress(packed, &mut scratch.unpacked[..size]);
+        let made = decompressor.deflate_decompress(packed, &mut scratch.unpacked[..size]);
         if let Ok(made) = made {
             let bytes = &scratch.unpacked[..made];
             out.member(self.step(), Body::Bytes(bytes))?;

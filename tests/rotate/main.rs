@@ -4,243 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 #![cfg(unix)]
 
+mod automatic;
+mod house;
+mod named;
+
 use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use skewer::sandbox::{Clock, Options, Owner, Running, Sandbox};
-use tempfile::TempDir;
-
-/// An organisation, a service that reads its key from a file, and the configuration that says so.
-struct House {
-    home: TempDir,
-    sandbox: Running,
-    project: String,
-    key: String,
-    value: String,
-}
-
-const STAGES: &str = "[[consumers.web.stages]]
-name = 'canary'
-kind = 'program'
-command = ['sh', 'move.sh', 'canary']
-[[consumers.web.stages]]
-name = 'rest'
-kind = 'program'
-command = ['sh', 'move.sh', 'rest']
-";
-
-/// Notes that it ran, waits while a file says so, and fails if another does.
-const MOVE: &str = "echo $1 $SKEWER_DIRECTION >> moves
-while [ -e slow ]; do touch there; sleep 0.05; done
-[ ! -e \"fail-$1-$SKEWER_DIRECTION\" ]
-";
-
-fn milliseconds() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.unwrap().as_millis() as i64
-}
-
-impl House {
-    fn new() -> Self {
-        let sandbox = Sandbox::start(Options {
-            clock: Clock::running(milliseconds),
-            ..Options::default()
-        })
-        .unwrap();
-        let (project, key, value) = sandbox.with(|world| {
-            let of_account = |id: &&str| {
-                let key = world.key(id)?;
-                let project = world.project(key.project.as_deref()?)?;
-                let account = matches!(key.owner, Owner::ServiceAccount(_));
-                let value = String::from_utf8(key.value.expose().to_vec()).unwrap();
-                (account && project.archived.is_none())
-                    .then(|| (project.id.clone(), key.id.clone(), value))
-            };
-            world.live_keys().iter().find_map(of_account).unwrap()
-        });
-        let house = Self {
-            home: tempfile::tempdir().unwrap(),
-            sandbox,
-            project,
-            key,
-            value,
-        };
-        std::fs::create_dir_all(house.path("config/skewer")).unwrap();
-        house.write(
-            "admin",
-            std::str::from_utf8(house.sandbox.admin_key().expose()).unwrap(),
-        );
-        house.write(
-            "app.env",
-            &format!("PORT=8080\nOPENAI_API_KEY={}\n", house.value),
-        );
-        house.write("move.sh", MOVE);
-        house.configure(STAGES, "");
-        house
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap()
-    }
-
-    fn configure(&self, stages: &str, policy: &str) {
-        let home = self.home.path().display();
-        let text = format!(
-            "[openai]
-api = '{}'
-requests-per-minute = 0
-probes-per-minute = 0
-[profiles.acme]
-admin-key = {{ file = '{home}/admin' }}
-[stores.app]
-kind = 'file'
-path = '{home}/app.env'
-key = 'OPENAI_API_KEY'
-[consumers.web]
-store = 'app'
-{stages}
-[audit]
-file = '{home}/trail.jsonl'
-[policy]
-quiet = '1s'
-settling = '1s'
-between = '0s'
-proof = '0s'
-answers = 2
-tries = 2
-words = {{ customer = 'acme', env = 'test' }}
-{policy}
-",
-            self.sandbox.url()
-        );
-        self.write("config/skewer/config.toml", &text);
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_skewer"));
-        command
-            .args(arguments)
-            .current_dir(self.home.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.home.path())
-            .env("USER", "ann")
-            .env("XDG_CONFIG_HOME", self.path("config"))
-            .env("XDG_STATE_HOME", self.path("state"))
-            .env("RUST_LOG", "trace")
-            .env("RUST_BACKTRACE", "full");
-        command
-    }
-
-    fn start(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).spawn().unwrap()
-    }
-
-    /// Runs it; nothing that it says holds a key.
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        self.told(self.command(arguments).output().unwrap())
-    }
-
-    fn told(&self, output: Output) -> (i32, String, String) {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let (out, err) = (text(output.stdout), text(output.stderr));
-        self.assert_no_key(&out);
-        self.assert_no_key(&err);
-        (output.status.code().unwrap_or(-1), out, err)
-    }
-
-    fn assert_no_key(&self, text: &str) {
-        let middles = self.sandbox.with(|world| {
-            let middle =
-                |value: &[u8]| String::from_utf8_lossy(&value[12..value.len() - 6]).into_owned();
-            let values = world.keys.iter().map(|key| middle(key.value.expose()));
-            values.collect::<Vec<_>>()
-        });
-        for middle in middles {
-            assert!(!text.contains(&middle), "a key was told:\n{text}");
-        }
-    }
-
-    fn live(&self) -> Vec<String> {
-        self.sandbox
-            .with(|world| world.live_keys().into_iter().map(str::to_owned).collect())
-    }
-
-    /// The value that consumers read.
-    fn handed_out(&self) -> String {
-        let text = self.read("app.env");
-        assert!(
-            text.starts_with("PORT=8080\n"),
-            "the rest of the file stays"
-        );
-        text.lines()
-            .nth(1)
-            .unwrap()
-            .strip_prefix("OPENAI_API_KEY=")
-            .unwrap()
-            .to_owned()
-    }
-
-    /// Key A is gone, exactly one key came, and it is the one that consumers read.
-    fn assert_rotated(&self, before: &[String]) {
-        let after = self.live();
-        assert!(!after.contains(&self.key));
-        let made: Vec<&String> = after.iter().filter(|id| !before.contains(id)).collect();
-        assert_eq!((made.len(), after.len()), (1, before.len()));
-        let value = self.sandbox.with(|world| {
-            String::from_utf8(world.key(made[0]).unwrap().value.expose().to_vec()).unwrap()
-        });
-        assert_eq!(self.handed_out(), value);
-    }
-
-    /// Nothing is left but what was there before.
-    fn assert_as_before(&self, before: &[String]) {
-        assert_eq!(self.live(), before);
-        assert_eq!(self.handed_out(), self.value);
-    }
-
-    /// The trail's chain holds, and nothing that is written down holds a key but the store.
-    fn assert_kept(&self) {
-        let trail = self.path("trail.jsonl");
-        let (code, out, err) = self.run(&["audit", "verify", trail.to_str().unwrap()]);
-        assert_eq!(code, 0, "{out}{err}");
-        self.assert_no_key(&self.read("trail.jsonl"));
-        for name in ["journal.sqlite", "other.sqlite"] {
-            if let Ok(bytes) = std::fs::read(self.path("state/skewer").join(name)) {
-                self.assert_no_key(&String::from_utf8_lossy(&bytes));
-            }
-        }
-    }
-
-    fn wait_for(&self, name: &str) {
-        let until = Instant::now() + Duration::from_secs(60);
-        while !self.path(name).exists() {
-            assert!(Instant::now() < until, "{name} did not come");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// The only rotation in the journal, and how it is listed.
-    fn listed(&self) -> (String, String) {
-        let (code, out, err) = self.run(&["rotate", "list"]);
-        assert_eq!(code, 0, "{err}");
-        assert_eq!(out.lines().count(), 1, "{out}");
-        (out.split_whitespace().next().unwrap().to_owned(), out)
-    }
-}
+use house::{House, STAGES};
+use skewer::sandbox::Owner;
 
 #[test]
 fn a_plan_says_everything_and_changes_nothing() {
@@ -347,6 +120,105 @@ fn a_key_is_rotated_and_all_of_it_is_on_record() {
 }
 
 #[test]
+fn a_key_that_ends_by_itself_is_in_the_plan_and_on_record() {
+    let house = House::new();
+    let before = house.live();
+    house.configure(STAGES, "expire-a = '24h'\nexpire-b = '30d'");
+    let (code, out, err) = house.run(&["rotate", "start", &house.key]);
+    assert_eq!(code, 0, "{err}");
+    for text in [
+        "let key A end by itself in 86400 s, whatever becomes of this",
+        "key A's end, 86400 s after key B was proved: from then on there is no way back",
+        "key B ends by itself 2592000 s after it was made",
+    ] {
+        assert!(out.contains(text), "{text}: {out}");
+    }
+    let (code, _, err) = house.run(&["rotate", "start", &house.key, "--apply", "--yes"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("✓ let key A end by itself"), "{err}");
+    house.assert_rotated(&before);
+    house.assert_kept();
+    assert!(house.read("trail.jsonl").contains("\"step\":\"expire\""));
+}
+
+/// The issue's figure: without waits of its own a rotation takes less than 2 s. The best of three
+/// counts, since others use this machine, too.
+#[test]
+fn a_rotation_without_waits_takes_less_than_two_seconds() {
+    let once = || {
+        let house = House::new();
+        let before = house.live();
+        let config = house.read("config/skewer/config.toml");
+        let config = config.replace("quiet = '1s'", "quiet = '0s'");
+        house.write("config/skewer/config.toml", &config);
+        let begun = Instant::now();
+        let (code, _, err) = house.run(&["rotate", "start", &house.key, "--apply", "--yes"]);
+        let took = begun.elapsed();
+        assert_eq!(code, 0, "{err}");
+        house.assert_rotated(&before);
+        took
+    };
+    let best = (0..3).map(|_| once()).min().unwrap();
+    eprintln!("a rotation without waits took {best:?}");
+    assert!(best < Duration::from_secs(2), "{best:?}");
+}
+
+#[test]
+fn the_trail_is_sent_as_it_goes_and_what_is_not_sent_is_told() {
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    let house = House::new();
+    let send_to = |to: &str| {
+        house.configure(STAGES, "");
+        let config = house.read("config/skewer/config.toml");
+        let config = config.replace(
+            "[audit]",
+            &format!("[audit]\nto = '{to}'\nprofile = 'wazuh'"),
+        );
+        house.write("config/skewer/config.toml", &config);
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let reading = std::thread::spawn(move || {
+        let mut got = String::new();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_to_string(&mut got).unwrap();
+        got
+    });
+    send_to(&format!("tcp://127.0.0.1:{port}"));
+    let (code, _, err) = house.run(&["contain", &house.project, "--apply", "--yes"]);
+    assert_eq!(code, 0, "{err}");
+    let got = reading.join().unwrap();
+    let lines = house.read("trail.jsonl").lines().count();
+    assert_eq!(
+        (got.matches("\"skewer_seq\"").count(), lines),
+        (2, 2),
+        "{got}"
+    );
+    // Nobody listens there any more: the rotation goes on, and it is told.
+    let before = house.live();
+    let (code, _, err) = house.run(&["rotate", "start", &house.key, "--apply", "--yes"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        err.contains("records were not sent to tcp://127.0.0.1:")
+            && err.contains("--after 2` sends them"),
+        "{err}"
+    );
+    house.assert_rotated(&before);
+    house.assert_kept();
+    for (to, why) in [
+        ("log.example.com", "is no log server"),
+        ("http://x", "is no log server"),
+    ] {
+        send_to(to);
+        let (code, _, err) = house.run(&["rotate", "start", &house.key]);
+        assert_eq!(code, 2);
+        assert!(err.contains(why) && err.contains("[audit]"), "{err}");
+    }
+}
+
+#[test]
 fn an_abused_key_goes_before_its_consumers_are_moved() {
     let house = House::new();
     let before = house.live();
@@ -436,6 +308,28 @@ fn a_killed_rotation_is_resumed() {
     let (code, _, err) = house.run(&["rotate", "resume", &id]);
     assert_eq!(code, 0, "{err}");
     house.assert_rotated(&before);
+    house.assert_kept();
+}
+
+#[test]
+fn a_store_without_tokens_hands_nothing_over() {
+    let house = House::new();
+    house.write("slow", "");
+    let mut child = house.start(&["rotate", "start", &house.key, "--apply", "--yes"]);
+    house.wait_for("there");
+    let (id, _) = house.listed();
+    let hand_over = |place: &str| house.run(&["rotate", "hand-over", &id, place, "-o", "token"]);
+    for (place, why) in [
+        ("app", "can't hand a value over by a token"),
+        ("prod", "not in your config.toml"),
+    ] {
+        let (code, _, err) = hand_over(place);
+        assert_eq!(code, 2, "{err}");
+        assert!(err.contains(why), "{err}");
+        assert!(!house.path("token").exists());
+    }
+    std::fs::remove_file(house.path("slow")).unwrap();
+    assert!(child.wait().unwrap().success());
     house.assert_kept();
 }
 
@@ -592,6 +486,9 @@ fn what_would_fail_later_is_said_before_anything_is_made() {
         house.configure(STAGES, policy);
         refused(&apply, why);
     }
+    let homeless = format!("{STAGES}[consumers.worker]\nstore = 'ap'\n");
+    house.configure(&homeless, "");
+    refused(&apply, "did you mean `app`?");
     house.configure(&STAGES.replace("command", "comand"), "");
     refused(&apply, "did you mean `command`?");
     house.configure(STAGES, "");
