@@ -2,7 +2,8 @@
 //! token; client certificates and the plugins of kubeconfig files are left to `kubectl`, which can
 //! make a token (`kubectl create token`) that a setting names by its command.
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 pub(crate) mod real;
 
 use serde::Deserialize;

@@ -139,7 +139,7 @@ impl State {
             ("DELETE", ["secrets", id]) => {
                 let mounts = |one: &&Value| {
                     let template = &one["Spec"]["TaskTemplate"];
-                    crate::store::swarm::mounts(template).any(|there| there == *id)
+                    super::mounts(template).any(|there| there == *id)
                 };
                 if let Some(service) = self.services.iter().find(mounts) {
                     let name = &service["Spec"]["Name"];

@@ -4,14 +4,17 @@
 //! Facts: Docker's Engine API reference 1.41 (unversioned paths are the daemon's newest), and a
 //! real dockerd.
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 pub(crate) mod imitation;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 pub(crate) mod real;
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::config::{ConfigError, Credential, Section, Surroundings};
 use crate::http::{Address, Client, Identity, Settings, roots_from_pem};
@@ -97,4 +100,11 @@ impl Engine {
             address,
         })
     }
+}
+
+/// The ids of the secrets that a template of tasks mounts.
+pub(crate) fn mounts(template: &Value) -> impl Iterator<Item = &str> {
+    let secrets = template["ContainerSpec"]["Secrets"].as_array();
+    let ids = secrets.into_iter().flatten();
+    ids.filter_map(|one| one["SecretID"].as_str())
 }

@@ -16,8 +16,7 @@ pub(super) struct Applying<'a> {
     pub(super) journal: Journal,
     /// Key B, if its owner handed it over.
     pub(super) handed: Option<Secret>,
-    /// Key A, if it is at hand, or if the user hands it over because no store gives it back; else it
-    /// is looked for in the stores.
+    /// Key A, if it is at hand; else it is looked for in the stores.
     pub(super) key_a: Option<Secret>,
 }
 
@@ -66,6 +65,20 @@ pub(super) fn drive(
     outcome
 }
 
+/// What a person hands over as key A has to be it.
+pub(super) fn is_key_a(value: &Secret, plan: &Plan) -> anyhow::Result<()> {
+    let masked = &plan.key.masked;
+    let fits = Mask::parse(masked).is_some_and(|mask| mask.fits(value.expose()));
+    let known = plan
+        .fingerprint
+        .is_none_or(|print| print == value.fingerprint());
+    anyhow::ensure!(
+        fits && known,
+        "what is on standard input is not key A ({masked})"
+    );
+    Ok(())
+}
+
 fn carry_out(
     applying: Applying<'_>,
     context: &Context,
@@ -78,20 +91,10 @@ fn carry_out(
         handed,
         key_a,
     } = applying;
-    let (print, masked) = match &begin {
-        Begin::New(plan) | Begin::Automatic(plan, _) => (plan.fingerprint, plan.key.masked.clone()),
-        Begin::Resume(id) => {
-            let plan = journal.read(id)?.plan;
-            (plan.fingerprint, plan.key.masked)
-        }
+    let print = match &begin {
+        Begin::New(plan) | Begin::Automatic(plan, _) => plan.fingerprint,
+        Begin::Resume(id) => journal.read(id)?.plan.fingerprint,
     };
-    if let Some(value) = &key_a {
-        let fits = match print {
-            Some(print) => value.fingerprint() == print,
-            None => Mask::parse(&masked).is_some_and(|mask| mask.fits(value.expose())),
-        };
-        anyhow::ensure!(fits, "what is on standard input is not key A ({masked})");
-    }
     let key_a = key_a.or_else(|| setup.find(print?));
     let api = Api::new(&setup.organisation.admin);
     let trouble = RefCell::new(None);

@@ -211,11 +211,16 @@ impl Abort {
         let loaded = self.one.settings.load()?;
         let stop = context.interruptible();
         let setup = self.one.setup.open(&loaded, context, &stop, true)?;
+        let journal = self.one.setup.journal(&setup.policy)?;
+        let key_a = act::handed(self.key_a)?;
+        if let Some(value) = &key_a {
+            act::is_key_a(value, &journal.read(&self.one.id)?.plan)?;
+        }
         let applying = Applying {
-            journal: self.one.setup.journal(&setup.policy)?,
+            journal,
             setup: &setup,
             handed: None,
-            key_a: act::handed(self.key_a)?,
+            key_a,
         };
         drive(
             applying,

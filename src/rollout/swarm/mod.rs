@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::{Direction, Move, Outside, Progress, Rollout, RolloutError, Started};
 use crate::config::{ConfigError, Section};
 use crate::http::{Method, Request};
-use crate::store::swarm::{Family, Service, TRIES, mounts, rights};
-use crate::swarm::{self, Engine};
+use crate::store::swarm::{Family, Service, TRIES, rights};
+use crate::swarm::{self, Engine, mounts};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -239,5 +239,6 @@ fn wanted(service: &Service, tasks: &[Task]) -> usize {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -14,7 +14,7 @@ use crate::secret::Fingerprint;
 use crate::store::StoreError;
 use crate::store::rest::{self, Rest};
 use crate::store::types::{Held, Note, Version};
-use crate::swarm::Engine;
+use crate::swarm::{Engine, mounts};
 
 /// How often a change is tried again that somebody else's came before.
 pub(crate) const TRIES: usize = 5;
@@ -126,13 +126,6 @@ impl Service {
     pub(crate) fn mounts(&self) -> impl Iterator<Item = &str> {
         mounts(&self.spec["TaskTemplate"])
     }
-}
-
-/// The ids of the secrets that a template of tasks mounts.
-pub(crate) fn mounts(template: &Value) -> impl Iterator<Item = &str> {
-    let secrets = template["ContainerSpec"]["Secrets"].as_array();
-    let ids = secrets.into_iter().flatten();
-    ids.filter_map(|one| one["SecretID"].as_str())
 }
 
 /// The family as it was seen at a time.

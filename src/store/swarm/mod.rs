@@ -24,7 +24,7 @@ use crate::swarm::{self, Engine};
 use self::family::{
     BEFORE, CURRENT, FAMILY, FINGERPRINT, LOCK, Labels, Object, ROTATION, Seen, WAITS,
 };
-pub(crate) use self::family::{Family, Service, TRIES, mounts, rights};
+pub(crate) use self::family::{Family, Service, TRIES, rights};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -341,5 +341,6 @@ impl Slots for Swarm {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
