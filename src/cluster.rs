@@ -2,8 +2,8 @@
 //! token; client certificates and the plugins of kubeconfig files are left to `kubectl`, which can
 //! make a token (`kubectl create token`) that a setting names by its command.
 
-#[cfg(test)]
 #[cfg(unix)]
+#[cfg(test)]
 pub(crate) mod real;
 
 use serde::Deserialize;

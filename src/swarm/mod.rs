@@ -4,11 +4,11 @@
 //! Facts: Docker's Engine API reference 1.41 (unversioned paths are the daemon's newest), and a
 //! real dockerd.
 
-#[cfg(test)]
 #[cfg(unix)]
-pub(crate) mod imitation;
 #[cfg(test)]
+pub(crate) mod imitation;
 #[cfg(target_os = "linux")]
+#[cfg(test)]
 pub(crate) mod real;
 
 use std::path::PathBuf;

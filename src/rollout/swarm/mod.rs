@@ -239,6 +239,6 @@ fn wanted(service: &Service, tasks: &[Task]) -> usize {
     }
 }
 
-#[cfg(test)]
 #[cfg(unix)]
+#[cfg(test)]
 mod tests;

@@ -341,6 +341,6 @@ impl Slots for Swarm {
     }
 }
 
-#[cfg(test)]
 #[cfg(unix)]
+#[cfg(test)]
 mod tests;
