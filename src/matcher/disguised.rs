@@ -179,8 +179,8 @@ impl Matcher {
         let mut outer = std::mem::take(&mut work.undone);
         work.known = Known::default();
         // A key that the end of the window may have cut off is none: its own anchors lead to it.
-        let is_cut =
-            decoded.goes_on || !decoded.ended && !(end == reach.text_end() && reach.text_ends());
+        let at_end = end == reach.text_end() && reach.text_ends();
+        let is_cut = decoded.goes_on || !(decoded.ended || at_end);
         let text = Text {
             ends: !is_cut,
             ..Text::whole(&decoded.bytes)

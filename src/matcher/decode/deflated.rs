@@ -94,7 +94,6 @@ impl Decoder for Deflated {
             ended: true,
             goes_on,
             then: Some(self.name),
-            ..nothing
         }
     }
 }
