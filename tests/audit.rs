@@ -284,6 +284,7 @@ impl Drop for Rsyslog {
 #[cfg(unix)]
 impl Rsyslog {
     /// `None`, loudly, where there is none; `.ci/run` brings one.
+    #[allow(clippy::print_stderr)]
     fn start() -> Option<Self> {
         let Some(root) = std::env::var_os("SKEWER_TEST_RSYSLOG").map(PathBuf::from) else {
             eprintln!(

@@ -146,6 +146,7 @@ impl Api {
             | "ExpiredTokenException"
             | "InvalidSignatureException"
             | "IncompleteSignatureException"
+            | "SignatureDoesNotMatch"
             | "MissingAuthenticationTokenException"
             | "OptInRequired"
             | "DecryptionFailure"
@@ -167,7 +168,10 @@ impl Api {
             } => StoreError::Denied {
                 place,
                 doing,
-                reason: format!("{kind}: {reason}"),
+                reason: match SIGNED_WRONG.contains(&kind.as_str()) {
+                    true => signed_wrong(&kind, &reason),
+                    false => format!("{kind}: {reason}"),
+                },
                 rights,
             },
             other => other,
@@ -289,6 +293,25 @@ struct Made {
 }
 
 /// What to do about something that AWS refuses.
+/// Refusals whose words quote the request as AWS would have signed it, the session token included.
+const SIGNED_WRONG: &[&str] = &[
+    "InvalidSignatureException",
+    "IncompleteSignatureException",
+    "SignatureDoesNotMatch",
+];
+
+/// What such a refusal means, without its words.
+fn signed_wrong(kind: &str, words: &str) -> String {
+    let is_late = ["expired", "not yet current"]
+        .iter()
+        .any(|late| words.contains(late));
+    let why = match is_late {
+        true => "this machine's clock is wrong: set it right",
+        false => "the secret access key is not that of the access key id",
+    };
+    format!("{kind}: {why}")
+}
+
 fn remedy(reason: &str) -> &'static str {
     match reason {
         _ if reason.contains("deletion") => "; bring it back (aws secretsmanager restore-secret)",
@@ -296,5 +319,25 @@ fn remedy(reason: &str) -> &'static str {
             "; labels of other tools fill the secret: take some away"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_signature_is_told_without_the_request_that_it_quotes() {
+        let quoted = "The Canonical String for this request should have been 'POST … x-amz-security-token:TOKEN'";
+        let told = signed_wrong(SIGNED_WRONG[0], quoted);
+        assert_eq!(
+            told,
+            "InvalidSignatureException: the secret access key is not that of the access key id"
+        );
+        let late = signed_wrong(
+            SIGNED_WRONG[0],
+            "Signature expired: 20261128T000000Z is now",
+        );
+        assert!(late.ends_with("set it right"), "{late}");
     }
 }
