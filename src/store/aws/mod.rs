@@ -251,23 +251,35 @@ impl Aws {
         let note = put.note.expect("what is staged has its note");
         let (_, text) = self.current()?;
         let text = self.document.with(&self.about.place, &text, put.value)?;
-        self.stage(&text, &note.rotation).map(Version::new)
+        let there = there.as_ref().map(Version::as_str);
+        self.stage(&text, &note.rotation, there).map(Version::new)
     }
 
-    /// Makes a version that is pending, of this text; its id.
-    fn stage(&self, text: &Secret, rotation: &str) -> Result<String, StoreError> {
+    /// Makes a version of this text that is pending, in place of `there`; its id.
+    fn stage(
+        &self,
+        text: &Secret,
+        rotation: &str,
+        there: Option<&str>,
+    ) -> Result<String, StoreError> {
         let label = format!("{NEXT}{rotation}");
         let id = self.make(text, &label)?;
-        let pending = self.describe()?.with(PENDING).map(str::to_owned);
-        if pending.as_deref() != Some(&id)
-            && !self
-                .api
-                .move_label(&self.secret, PENDING, pending.as_deref(), Some(&id))?
-        {
-            let found = self.describe()?.with(PENDING).map(str::to_owned);
-            return Err(self.conflict(Slot::Next, Expect::Absent, found.as_deref()));
+        let described = self.describe()?;
+        let pending = described.with(PENDING);
+        if pending == Some(&id) {
+            return Ok(id);
         }
-        Ok(id)
+        // What became pending since we looked is somebody else's.
+        let is_free = pending.is_none() || [there, described.with(CURRENT)].contains(&pending);
+        if is_free
+            && self
+                .api
+                .move_label(&self.secret, PENDING, pending, Some(&id))?
+        {
+            return Ok(id);
+        }
+        let found = self.describe()?.with(PENDING).map(str::to_owned);
+        Err(self.conflict(Slot::Next, Expect::Absent, found.as_deref()))
     }
 
     /// Makes a version of this text with this label, and takes the label from any other.
@@ -324,7 +336,7 @@ impl Aws {
         if let Some(next) = next.filter(|_| !self.document.is_whole())
             && self.value_of(&next.id)? == *put.value
         {
-            return self.stage(&text, &next.rotation);
+            return self.stage(&text, &next.rotation, Some(&next.id));
         }
         let note = put.note.expect("what a rotation promotes has its note");
         self.make(&text, &format!("{PREVIOUS}{}", note.rotation))

@@ -31,6 +31,8 @@ struct Imitation {
     /// For this action: how many go through yet, then this status and this error, once. Without
     /// an error the call is carried out, and its answer is lost.
     fault: Option<(&'static str, usize, u16, &'static str)>,
+    /// Another tool makes a version pending just behind the next one that is written.
+    has_rival: bool,
     /// Accepted session tokens.
     tokens: Vec<String>,
     logins: usize,
@@ -93,7 +95,15 @@ impl Imitation {
                 }
             }
         }
-        self.act(target, &body)
+        let answer = self.act(target, &body);
+        if self.has_rival && target == "putsecretvalue" {
+            self.has_rival = false;
+            for kept in self.secrets.values_mut() {
+                kept.versions.insert("theirs".to_owned(), "x".to_owned());
+                kept.labels.insert(PENDING.to_owned(), "theirs".to_owned());
+            }
+        }
+        answer
     }
 
     /// Who gives keys: STS, the instance, the task.
@@ -484,6 +494,16 @@ fn what_others_do_meanwhile_is_a_conflict() {
     let outcome = store.preflight().unwrap_err().to_string();
     assert!(outcome.contains("not put there by a rotation"), "{outcome}");
     assert!(store.stage(&key(2), &ours).is_err());
+    // It becomes pending between our two calls.
+    let bench = Bench::plain();
+    let store = bench.store("", KEYS);
+    bench.state.lock().unwrap().has_rival = true;
+    let outcome = store.stage(&key(2), &ours);
+    assert!(
+        matches!(outcome, Err(StoreError::Conflict { .. })),
+        "{outcome:?}"
+    );
+    assert_eq!(bench.kept(|kept| kept.labels[PENDING].clone()), "theirs");
     // The token of our write was used for something else.
     let bench = Bench::plain();
     let store = bench.store("", KEYS);
