@@ -36,6 +36,21 @@ pub struct Row {
     pub expires: Option<i64>,
 }
 
+impl Row {
+    /// The masked form as reports show keys: listings have a star for each hidden character, which
+    /// makes two lines of a long key.
+    pub fn shown(&self) -> String {
+        let mut shown = String::new();
+        for part in self.masked.split('*').filter(|part| !part.is_empty()) {
+            if !shown.is_empty() {
+                shown.push('…');
+            }
+            shown.push_str(part);
+        }
+        shown
+    }
+}
+
 /// A key as it comes from its creation: the only time that its value is told.
 pub struct Minted {
     /// Its id.
@@ -184,4 +199,27 @@ pub trait Organisation {
     /// # Errors
     /// See [`CallError`].
     fn changes_single_keys(&self, project: &str, key: &str) -> Result<bool, CallError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_masked_form_is_shown_in_short() {
+        let shown = |masked: &str| {
+            let row = Row {
+                id: String::new(),
+                name: String::new(),
+                masked: masked.to_owned(),
+                owner: Owner::User(String::new()),
+                created: 0,
+                last_used: None,
+                expires: None,
+            };
+            row.shown()
+        };
+        assert_eq!(shown("sk-proj-*****abcA"), "sk-proj-…abcA");
+        assert_eq!(shown("sk-...abcA"), "sk-...abcA");
+    }
 }

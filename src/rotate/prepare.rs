@@ -116,7 +116,7 @@ impl Look<'_> {
         {
             self.wrong(format!(
                 "the key at hand does not look like {} ({}): nothing is done for a record that is not its own",
-                key.id, key.masked
+                key.id, key.shown()
             ));
         }
         let alike = |value: &Secret| {
@@ -126,7 +126,7 @@ impl Look<'_> {
         if let Some(other) = wish.value.as_ref().and_then(alike) {
             self.wrong(format!(
                 "the key at hand looks like {} and like {} ({}): nobody can say which of them it is, so neither is deleted",
-                key.id, other.id, other.masked
+                key.id, other.id, other.shown()
             ));
         }
         self.unfinished(&rows);

@@ -81,7 +81,8 @@ impl Look<'_> {
         let revoke = match &plan.revoking {
             Revoking::Key => format!(
                 "list again, then delete key A ({}, {})",
-                plan.key.id, plan.key.masked
+                plan.key.id,
+                plan.key.shown()
             ),
             Revoking::Account(account) => format!(
                 "list again, then delete service account {account}, which owns key A ({}) and nothing else",

@@ -74,7 +74,8 @@ pub(super) fn is_key_a(value: &Secret, plan: &Plan) -> anyhow::Result<()> {
         .is_none_or(|print| print == value.fingerprint());
     anyhow::ensure!(
         fits && known,
-        "what is on standard input is not key A ({masked})"
+        "what is on standard input is not key A ({})",
+        plan.key.shown()
     );
     Ok(())
 }

@@ -73,7 +73,9 @@ pub(super) fn plan(
     writeln!(
         out,
         "{title} {} of {} ({})",
-        plan.id, plan.key.id, plan.key.masked
+        plan.id,
+        plan.key.id,
+        plan.key.shown()
     )?;
     writeln!(out, "  name     {}", show(&plan.key.name))?;
     writeln!(out, "  project  {}", plan.project)?;
@@ -179,7 +181,7 @@ pub(super) fn status(out: &mut dyn Write, summary: &Summary, memory: &Memory) ->
         out,
         "  key A  {} ({}), {}",
         plan.key.id,
-        plan.key.masked,
+        plan.key.shown(),
         show(&plan.key.name)
     )?;
     match memory.key_b() {
