@@ -2,17 +2,19 @@
 //! service that uses the key, the find, the verdict, the rotation under load, the deletion, the
 //! trail.
 
+mod openbao;
 mod service;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use self::openbao::OpenBao;
 use self::service::Service as Load;
 use super::asking::System;
 use super::rotate::entry;
@@ -43,7 +45,8 @@ use crate::verify::{self, Organisation, Proof, Subject};
 #[command(after_help = "\
 Examples:
   skewer drill
-  skewer drill --rate 500 --strategy immediate    what the consumers feel if the key goes at once
+  skewer drill --rate 500 --immediate    what the consumers feel if the key goes at once
+  skewer drill --store vault             with a real OpenBao, on loopback and in memory
 
 Exit status: 0 no request failed, 1 some did")]
 pub(super) struct Drill {
@@ -56,9 +59,23 @@ pub(super) struct Drill {
     /// Delete the leaked key as soon as there is another.
     #[arg(long)]
     immediate: bool,
+    /// Where the service's key is kept.
+    #[arg(long, value_name = "KIND", default_value = "file")]
+    store: Keeps,
+    /// The program of OpenBao, for `--store vault`.
+    #[arg(long, value_name = "PROGRAM", default_value = "bao")]
+    bao: PathBuf,
     /// The same seed plays the same organisation.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Keeps {
+    /// A file of variables
+    File,
+    /// An OpenBao that is started for the drill
+    Vault,
 }
 
 /// What the service's configuration says before the key.
@@ -86,13 +103,27 @@ impl Drill {
         )?;
 
         let (project, key) = set.victim()?;
-        let env = plant(directory.path(), &key)?;
+        plant(directory.path(), &key)?;
+        let bao = match self.store {
+            Keeps::File => None,
+            Keeps::Vault => {
+                // The directory's name is random; OpenBao takes no dot.
+                let name = directory.path().file_name().unwrap_or_default();
+                let name = name.to_string_lossy().replace('.', "-");
+                let token = format!("drill{name}");
+                Some(OpenBao::start(&self.bao, directory.path(), token)?)
+            }
+        };
+        let store = match &bao {
+            Some(bao) => bao.store(&key)?,
+            None => set.store(directory.path())?,
+        };
         let load = Load::start(&Address::parse(&set.sandbox.url())?, key.clone(), self.rate)?;
         writeln!(
             out,
             "2. A service sends {} requests a second with a key from {}, which somebody copied into the repository",
             self.rate,
-            env.display()
+            set.matcher.redact(store.place().as_bytes())
         )?;
 
         let found = set.scan(directory.path(), &stop)?;
@@ -107,7 +138,6 @@ impl Drill {
         )?;
 
         let id = set.verify(finding, &mut out)?;
-        let store: Arc<dyn Store> = set.store(directory.path())?;
         let failed = self.rotate(
             &set,
             &load,
@@ -150,7 +180,7 @@ impl Drill {
         directory: &Path,
         out: &mut dyn Write,
     ) -> anyhow::Result<Option<String>> {
-        let stores = BTreeMap::from([(".env".to_owned(), store.clone())]);
+        let stores = BTreeMap::from([("store".to_owned(), store.clone())]);
         let restart = {
             let (store, restart) = (store.clone(), load.restarter());
             move |_| {
@@ -185,7 +215,7 @@ impl Drill {
             name: "drill-d0d0d0d0".to_owned(),
             consumers: vec![Consumer {
                 name: "service".to_owned(),
-                place: ".env".to_owned(),
+                place: "store".to_owned(),
                 canary: false,
             }],
             expire_a: None,
@@ -252,7 +282,7 @@ impl Drill {
 
 /// A repository whose service reads its key from a file of its own, and in which somebody has
 /// copied the key.
-fn plant(directory: &Path, key: &Secret) -> anyhow::Result<std::path::PathBuf> {
+fn plant(directory: &Path, key: &Secret) -> anyhow::Result<()> {
     let text = std::str::from_utf8(key.expose()).context("a key is text")?;
     let env = directory.join("service.env");
     fs::write(&env, format!("PORT=8080\n{VARIABLE}={text}\n"))?;
@@ -260,7 +290,7 @@ fn plant(directory: &Path, key: &Secret) -> anyhow::Result<std::path::PathBuf> {
     fs::create_dir(&repository)?;
     let code = format!("# just for now\nclient = OpenAI(api_key=\"{text}\")\n");
     fs::write(repository.join("settings.py"), code)?;
-    Ok(env)
+    Ok(())
 }
 
 impl Stageset {
