@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use super::damage::Damage;
+use super::room::Room;
 
 /// Versions and bases beyond this are not handled as deltas; git makes none over 512 MiB.
 const LARGEST: u64 = u32::MAX as u64 / 2;
@@ -63,9 +64,9 @@ impl<'a> Delta<'a> {
 #[derive(Default)]
 pub(super) struct Parsed {
     segments: Vec<Segment>,
-    /// All inserted bytes, and room: only ever grown, so that it need not be zeroed each time.
-    inserted: Vec<u8>,
-    /// How many bytes are inserted.
+    /// All inserted bytes.
+    inserted: Room,
+    /// How many there are.
     used: usize,
     length: u32,
 }
@@ -74,21 +75,12 @@ pub(super) struct Parsed {
 /// would take longer than the copying.
 const BLOCK: usize = 16;
 
-/// Room beyond this is given back before the next delta that needs less.
-const KEPT: usize = 4 << 20;
-
 impl Parsed {
     /// Parses a delta against a base of `base` bytes.
     pub(super) fn parse(&mut self, delta: &[u8], base: u64) -> Result<(), Damage> {
         self.segments.clear();
         self.used = 0;
-        let room = delta.len() + BLOCK;
-        if self.inserted.len() > KEPT && room <= KEPT {
-            *self = Self::default();
-        }
-        if self.inserted.len() < room {
-            self.inserted = vec![0; room.next_power_of_two()];
-        }
+        let inserted = self.inserted.of(delta.len() + BLOCK);
         let mut rest = delta;
         let (claimed, length) = (number(&mut rest)?, number(&mut rest)?);
         if claimed != base || base > LARGEST {
@@ -114,7 +106,8 @@ impl Parsed {
                     return Err(Damage::Delta);
                 }
                 let from = self.used;
-                self.insert(rest, size);
+                insert(&mut inserted[from..], rest, size);
+                self.used += size;
                 rest = &rest[size..];
                 (from as u64, size as u64)
             };
@@ -140,27 +133,25 @@ impl Parsed {
         Ok(())
     }
 
-    /// Appends the first `size` bytes of `rest` to what is inserted, of which there can't be more
-    /// than the delta has bytes.
-    fn insert(&mut self, rest: &[u8], size: usize) {
-        let mut done = 0;
-        while done < size {
-            let (from, to) = (&rest[done..], &mut self.inserted[self.used + done..]);
-            match (from.first_chunk::<BLOCK>(), to.first_chunk_mut()) {
-                (Some(block), Some(to)) => *to = *block,
-                _ => to[..size - done].copy_from_slice(&from[..size - done]),
-            }
-            done += if from.len() < BLOCK { size } else { BLOCK };
-        }
-        self.used += size;
-    }
-
     pub(super) fn view(&self) -> Delta<'_> {
         Delta {
             segments: &self.segments,
-            inserted: &self.inserted[..self.used],
+            inserted: self.inserted.first(self.used),
             length: self.length,
         }
+    }
+}
+
+/// Copies the first `size` bytes of `from`; `to` has room for a block more.
+fn insert(to: &mut [u8], from: &[u8], size: usize) {
+    let mut done = 0;
+    while done < size {
+        let (from, to) = (&from[done..], &mut to[done..]);
+        match (from.first_chunk::<BLOCK>(), to.first_chunk_mut()) {
+            (Some(block), Some(to)) => *to = *block,
+            _ => to[..size - done].copy_from_slice(&from[..size - done]),
+        }
+        done += if from.len() < BLOCK { size } else { BLOCK };
     }
 }
 

@@ -1,25 +1,22 @@
 //! Inflating: whole entries in one go, since their sizes are known; streams where they are not.
 
 use super::damage::Damage;
+use super::room::Room;
 
 /// Deflate can't do better than 1032 to 1; whoever claims more lies.
 const BEST_RATIO: u64 = 1032;
 
-/// A buffer that grew beyond this is given back before the next entry that needs less.
-const KEPT: usize = 4 << 20;
-
 /// A reusable inflater and its buffer; one for each thread.
 pub(super) struct Inflater {
     decompressor: libdeflater::Decompressor,
-    /// Only ever grown, so that what it held before need not be zeroed.
-    buffer: Vec<u8>,
+    room: Room,
 }
 
 impl Default for Inflater {
     fn default() -> Self {
         Self {
             decompressor: libdeflater::Decompressor::new(),
-            buffer: Vec::new(),
+            room: Room::default(),
         }
     }
 }
@@ -32,15 +29,9 @@ impl Inflater {
             return Err(Damage::Size);
         }
         let size = usize::try_from(size).map_err(|_| Damage::TooLarge(size))?;
-        if self.buffer.len() > KEPT && size <= KEPT {
-            self.buffer = Vec::new();
-        }
-        if self.buffer.len() < size {
-            self.buffer = vec![0; size.next_power_of_two().max(64 * 1024)];
-        }
-        let out = &mut self.buffer[..size];
+        let out = self.room.of(size);
         match self.decompressor.zlib_decompress(from, out) {
-            Ok(written) if written == size => Ok(&self.buffer[..size]),
+            Ok(written) if written == size => Ok(self.room.first(size)),
             Ok(_) | Err(libdeflater::DecompressionError::InsufficientSpace) => Err(Damage::Size),
             Err(libdeflater::DecompressionError::BadData) => Err(Damage::Compressed),
         }

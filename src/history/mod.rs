@@ -41,6 +41,7 @@ mod ranged;
 #[cfg(test)]
 mod real;
 mod refs;
+mod room;
 mod search;
 mod sets;
 mod single;

@@ -98,18 +98,24 @@ impl Pack {
     fn table(&self) -> &Table {
         self.table.get_or_init(|| {
             let listed = self.index.as_ref().ok().map(|index| self.listed(index));
-            match listed {
-                Some(Some(table)) => table,
-                listed => Table {
-                    disagrees: listed.is_some(),
-                    ..self.walk_entries()
-                },
+            let disagrees = listed.as_ref().is_some_and(Option::is_none);
+            let (starts, positions, missing) = listed.flatten().unwrap_or_else(|| {
+                let (starts, missing) = self.walk_entries();
+                (starts, Vec::new(), missing)
+            });
+            Table {
+                blocks: Blocks::of(&starts),
+                starts,
+                positions,
+                missing,
+                disagrees,
             }
         })
     }
 
-    /// The entries that an index lists; `None` if they can't be those of this pack.
-    fn listed(&self, index: &Index) -> Option<Table> {
+    /// The entries that an index lists: where they begin, and their positions in the index; none is
+    /// missing. `None` if they can't be those of this pack.
+    fn listed(&self, index: &Index) -> Option<(Vec<u64>, Vec<u32>, u64)> {
         let end = self.end() as u64;
         let mut order = Vec::with_capacity(index.len());
         for position in 0..index.len() {
@@ -122,28 +128,17 @@ impl Pack {
         {
             return None;
         }
-        let starts: Vec<u64> = order.iter().map(|o| o.0).chain([end]).collect();
-        Some(Table {
-            blocks: Blocks::of(&starts),
-            starts,
-            positions: order.iter().map(|o| o.1).collect(),
-            missing: 0,
-            disagrees: false,
-        })
+        let starts = order.iter().map(|o| o.0).chain([end]).collect();
+        Some((starts, order.iter().map(|o| o.1).collect(), 0))
     }
 
-    fn walk_entries(&self) -> Table {
-        let mut table = Table {
-            starts: Vec::new(),
-            blocks: Blocks::default(),
-            positions: Vec::new(),
-            missing: 0,
-            disagrees: false,
-        };
+    /// Where entries begin, found by inflating one after another; and how many are missing.
+    fn walk_entries(&self) -> (Vec<u64>, u64) {
+        let mut starts = Vec::new();
         let end = self.end();
         let mut at = 12;
         for done in 0..self.count {
-            table.starts.push(at as u64);
+            starts.push(at as u64);
             let size = self.header_at(at, end).and_then(|header| {
                 let (taken, inflated) = measure(&self.map[header.data..end])?;
                 if inflated != header.size {
@@ -155,15 +150,12 @@ impl Pack {
                 Ok(size) => at += size,
                 Err(_) => {
                     // Where the next one begins is not known any more.
-                    table.missing = u64::from(self.count - done);
-                    table.blocks = Blocks::of(&table.starts);
-                    return table;
+                    return (starts, u64::from(self.count - done));
                 }
             }
         }
-        table.starts.push(at as u64);
-        table.blocks = Blocks::of(&table.starts);
-        table
+        starts.push(at as u64);
+        (starts, 0)
     }
 
     /// Where the entries end and the checksum begins.
@@ -350,7 +342,6 @@ impl Pack {
 
 /// Which entries begin in which stretch of a pack, so that few have to be compared to find one.
 /// There are about as many stretches as entries.
-#[derive(Default)]
 struct Blocks {
     /// A stretch has two to the power of this many bytes.
     shift: u32,

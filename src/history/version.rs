@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::damage::Damage;
 use super::delta::{Delta, Segment};
+use super::room::KEPT;
 
 /// What putting one segment into a rope costs, in bytes that could be copied in that time.
 const SEGMENT_PRICE: u64 = 128;
@@ -58,9 +59,6 @@ pub(super) struct Scratch {
     pub(super) cursors: Cursors,
     rope: Rope,
 }
-
-/// A rope that grew beyond this is not kept as scratch.
-const KEPT: usize = 4 << 20;
 
 impl<M> Clone for Version<'_, M> {
     fn clone(&self) -> Self {

@@ -7,9 +7,9 @@ use url::Host;
 
 use super::BadAddress;
 
-/// An address that may be talked to: https, loopback, or link-local, which is where clouds tell a
-/// machine its own credentials, in plain http only (RFC 3927: it is never routed). It holds no user, no password, no
-/// fragment, and shows itself without its query.
+/// An address that may be talked to: https or loopback, or a
+/// [machine's own service](Address::of_machine). It holds no user, no password, no fragment, and shows
+/// itself without its query.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address(Url);
 
@@ -19,6 +19,19 @@ impl Address {
     /// # Errors
     /// It is none, or one that must not be talked to.
     pub fn parse(text: &str) -> Result<Self, BadAddress> {
+        Self::checked(text, is_loopback)
+    }
+
+    /// The same, of a service that tells a machine its own credentials, as clouds have them: it may be
+    /// link-local, too, in plain http, which is never routed (RFC 3927, 2.6.2).
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn of_machine(text: &str) -> Result<Self, BadAddress> {
+        Self::checked(text, |url| is_loopback(url) || is_link_local(url))
+    }
+
+    fn checked(text: &str, may_be_plain: fn(&Url) -> bool) -> Result<Self, BadAddress> {
         let url = Url::parse(text).map_err(|_| BadAddress::NotAnAddress)?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(BadAddress::HoldsSecret);
@@ -26,7 +39,7 @@ impl Address {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(BadAddress::MoreThanAPath);
         }
-        match (url.scheme(), is_loopback(&url) || is_link_local(&url)) {
+        match (url.scheme(), may_be_plain(&url)) {
             ("https", _) | ("http", true) => Ok(Self(url)),
             ("http", false) => Err(BadAddress::NotEncrypted),
             _ => Err(BadAddress::NotAnAddress),
@@ -132,10 +145,13 @@ mod tests {
             "http://127.8.9.1/x",
             "http://[::1]:1/v1",
             "http://localhost:4010/v1",
-            "http://169.254.169.254/latest",
         ] {
             assert!(Address::parse(good).is_ok(), "{good}");
+            assert!(Address::of_machine(good).is_ok(), "{good}");
         }
+        let own = "http://169.254.169.254/latest";
+        assert!(Address::of_machine(own).is_ok());
+        assert_eq!(Address::parse(own).unwrap_err(), BadAddress::NotEncrypted);
         for (bad, why) in [
             ("http://api.openai.com/v1", BadAddress::NotEncrypted),
             ("http://localhost.evil.example", BadAddress::NotEncrypted),
@@ -150,6 +166,7 @@ mod tests {
             ("api.openai.com", BadAddress::NotAnAddress),
         ] {
             assert_eq!(Address::parse(bad).unwrap_err(), why, "{bad}");
+            assert_eq!(Address::of_machine(bad).unwrap_err(), why, "{bad}");
         }
     }
 

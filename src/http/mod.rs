@@ -1,5 +1,6 @@
 //! The one HTTP client and the one TLS backend of the program, for all rooms that talk to a
-//! server. It says what it may do and no more: https only (loopback and link-local may be plain), no
+//! server. It says what it may do and no more: https only (loopback may be plain, and what tells a
+//! machine its own credentials), no
 //! redirects, no proxy and no certificate that it was not given, every wait and every body bounded.
 //! What listens on a socket of this machine is talked to by the same client.
 //!

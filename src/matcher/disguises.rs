@@ -353,3 +353,25 @@ proptest! {
         prop_assert_eq!(together, each_alone);
     }
 }
+
+#[test]
+fn a_key_that_the_end_of_what_is_unpacked_cuts_is_told_all_the_same() {
+    use std::io::Write;
+    let matcher = Matcher::shared();
+    let key = Template::parse("sk-proj-{long:74,74}").unwrap().fill(3).key;
+    let packed = |text: &str| {
+        let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        to.write_all(text.as_bytes()).unwrap();
+        to.finish().unwrap()
+    };
+    // So much is unpacked of what shrinks to less than a thirty-second of its length.
+    let text = |filler: usize| format!("{}\n{key}\n{}", "x".repeat(filler), "y".repeat(40_000));
+    let most = packed(&text(8_000)).len() * 32;
+    let text = text(most - 130);
+    let hits = matcher.search_all(base64(&packed(&text)).as_bytes());
+    assert!(
+        hits.iter()
+            .any(|hit| hit.secret.expose().starts_with(&key.as_bytes()[..100])),
+        "{hits:?}"
+    );
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::secret::Secret;
+use crate::verdict::in_short;
 
 /// Who owns a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -37,17 +38,9 @@ pub struct Row {
 }
 
 impl Row {
-    /// The masked form as reports show keys: listings have a star for each hidden character, which
-    /// makes two lines of a long key.
+    /// The masked form, in short.
     pub fn shown(&self) -> String {
-        let mut shown = String::new();
-        for part in self.masked.split('*').filter(|part| !part.is_empty()) {
-            if !shown.is_empty() {
-                shown.push('…');
-            }
-            shown.push_str(part);
-        }
-        shown
+        in_short(&self.masked)
     }
 }
 
@@ -199,27 +192,4 @@ pub trait Organisation {
     /// # Errors
     /// See [`CallError`].
     fn changes_single_keys(&self, project: &str, key: &str) -> Result<bool, CallError>;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_masked_form_is_shown_in_short() {
-        let shown = |masked: &str| {
-            let row = Row {
-                id: String::new(),
-                name: String::new(),
-                masked: masked.to_owned(),
-                owner: Owner::User(String::new()),
-                created: 0,
-                last_used: None,
-                expires: None,
-            };
-            row.shown()
-        };
-        assert_eq!(shown("sk-proj-*****abcA"), "sk-proj-…abcA");
-        assert_eq!(shown("sk-...abcA"), "sk-...abcA");
-    }
 }

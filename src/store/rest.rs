@@ -166,6 +166,11 @@ pub(crate) fn address(section: &Section, text: &str) -> Result<Address, ConfigEr
     Address::parse(text).map_err(|error| section.invalid(format!("`address`: {error}")))
 }
 
+/// The address of what tells a machine its own credentials.
+pub(crate) fn machine(section: &Section, text: &str) -> Result<Address, ConfigError> {
+    Address::of_machine(text).map_err(|error| section.invalid(format!("`address`: {error}")))
+}
+
 /// A credential, now.
 pub(crate) fn credential(
     section: &Section,

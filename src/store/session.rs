@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::rest::{self, Rest, Text};
 use super::{Outside, StoreError};
-use crate::config::Source;
-use crate::http::{Answer, Request};
+use crate::config::{ConfigError, Credential, Section, Source};
+use crate::http::{Answer, Client, Request};
 use crate::secret::Secret;
 
 /// This long before its end it is asked for anew: an exchange may take a minute, and clocks differ.
@@ -76,13 +76,60 @@ impl<T: Clone> Session<T> {
     }
 }
 
-/// A token that comes from somewhere as it is, and lasts we don't know how long.
-pub(super) fn given(place: &str, source: Source) -> Issue<Secret> {
-    let place = place.to_owned();
-    Box::new(move || {
-        let what = rest::again(&place, &source)?;
-        Ok(Issued { what, ends: None })
-    })
+/// Where clouds tell a machine its own credentials: AWS, Azure and Google alike.
+pub(super) fn metadata() -> String {
+    "http://169.254.169.254".to_owned()
+}
+
+/// What every way into a cloud needs to speak to somebody.
+pub(super) struct Door<'a> {
+    pub(super) section: &'a Section,
+    pub(super) outside: &'a Outside<'a>,
+    pub(super) client: &'a Client,
+    pub(super) place: &'a str,
+}
+
+impl Door<'_> {
+    /// Whoever gives credentials at this address; `right` is what that takes.
+    pub(super) fn rest(&self, address: &str, right: &str) -> Result<Rest, ConfigError> {
+        let base = rest::address(self.section, address)?;
+        Ok(Rest::new(
+            self.client.clone(),
+            base,
+            self.place,
+            &[right.to_owned()],
+        ))
+    }
+
+    /// The same, of what tells a machine its own.
+    pub(super) fn machine(&self, address: &str, right: &str) -> Result<Rest, ConfigError> {
+        let base = rest::machine(self.section, address)?;
+        Ok(Rest::new(
+            self.client.clone(),
+            base,
+            self.place,
+            &[right.to_owned()],
+        ))
+    }
+
+    /// A credential that is got again once it has ended.
+    pub(super) fn source(&self, name: &str, from: Credential) -> Result<Source, ConfigError> {
+        rest::source(self.section, name, from, self.outside)
+    }
+
+    /// A credential, now.
+    pub(super) fn credential(&self, name: &str, from: &Credential) -> Result<Secret, ConfigError> {
+        rest::credential(self.section, name, from, self.outside)
+    }
+
+    /// A token that comes from somewhere as it is, and lasts we don't know how long.
+    pub(super) fn token(&self, from: Credential) -> Result<Issue<Secret>, ConfigError> {
+        let (source, place) = (self.source("token", from)?, self.place.to_owned());
+        Ok(Box::new(move || {
+            let what = rest::again(&place, &source)?;
+            Ok(Issued { what, ends: None })
+        }))
+    }
 }
 
 /// Asks for a token, as OAuth has it (RFC 6749, 5.1).

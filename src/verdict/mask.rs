@@ -11,6 +11,12 @@ pub struct Mask {
     length: Option<usize>,
 }
 
+/// A masked form as reports show keys: the stars of a long key make two lines.
+pub fn in_short(masked: &str) -> String {
+    let parts = masked.split('*').filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("…")
+}
+
 /// Less than this shows nothing that could tell keys apart.
 const LEAST: usize = 6;
 
@@ -59,6 +65,12 @@ impl Mask {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_masked_form_is_shown_in_short() {
+        assert_eq!(in_short("sk-proj-*****abcA"), "sk-proj-…abcA");
+        assert_eq!(in_short("sk-...abcA"), "sk-...abcA");
+    }
     use proptest::prelude::*;
 
     fn masked(key: &[u8], head: usize, tail: usize) -> String {

@@ -16,7 +16,7 @@ pub use self::identity::{
     Ambiguous, Candidate, Confirmed, Evidence, Listing, Match, Owner, Record, RecordKind, Seen,
     Unidentified, Witness, decide,
 };
-pub use self::mask::Mask;
+pub use self::mask::{Mask, in_short};
 use crate::secret::{Fingerprint, Masked};
 
 /// Whether a key lives.

@@ -14,7 +14,7 @@ use crate::cli::error::Hint;
 use crate::cli::reread;
 use crate::openai::{ApiKey, Project};
 use crate::secret::{Fingerprint, Masked, Secret};
-use crate::verdict::{Listing, Mask, Match, Record};
+use crate::verdict::{Listing, Mask, Match, Record, in_short};
 use crate::verify::{Inventory, Listed};
 
 /// What the user names key A by.
@@ -115,7 +115,10 @@ fn one_of(path: &Path, (mut found, others): (Vec<Reported>, usize)) -> anyhow::R
             let line = |one: &Reported| {
                 format!(
                     "\n  {}  {}  {}  {}",
-                    one.key, one.verdict, one.fingerprint, one.masked
+                    one.key,
+                    one.verdict,
+                    one.fingerprint,
+                    in_short(&one.masked)
                 )
             };
             let lines: String = found.iter().map(line).collect();

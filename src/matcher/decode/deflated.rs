@@ -85,14 +85,14 @@ impl Decoder for Deflated {
             "gzip" => fill(GzDecoder::new(&packed[..]), &mut bytes),
             _ => fill(ZlibDecoder::new(&packed[..]), &mut bytes),
         };
-        let goes_on = count == bytes.len();
         bytes.truncate(count);
         Decoded {
             bytes,
             looked,
             from: std::iter::once(start as u32..end as u32).collect(),
             ended: true,
-            goes_on,
+            // What lies beyond has no anchors of its own: a key that is cut there is told as it is.
+            goes_on: false,
             then: Some(self.name),
         }
     }

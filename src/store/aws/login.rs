@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::sign::Keys;
-use crate::config::{ConfigError, Credential, Section, Source};
-use crate::http::{Address, Client, Method, Request};
+use crate::config::{ConfigError, Credential};
+use crate::http::{Address, Method, Request};
 use crate::secret::Secret;
+use crate::store::StoreError;
 use crate::store::rest::{self, Rest, Text};
-use crate::store::session::{Issue, Issued, Session};
-use crate::store::{Outside, StoreError};
+use crate::store::session::{self, Door, Issue, Issued, Session};
 
 /// Ways in.
 #[derive(Deserialize)]
@@ -46,17 +46,13 @@ pub(super) enum Auth {
     },
     /// An EC2 instance's role.
     Instance {
-        #[serde(default = "metadata")]
+        #[serde(default = "session::metadata")]
         address: String,
     },
 }
 
 fn session() -> String {
     "skewer".to_owned()
-}
-
-fn metadata() -> String {
-    "http://169.254.169.254".to_owned()
 }
 
 /// What a relative address of ECS is relative to.
@@ -81,46 +77,18 @@ impl Given {
     }
 }
 
-/// What every way in needs to speak to somebody.
-struct Door<'a> {
-    section: &'a Section,
-    outside: &'a Outside<'a>,
-    client: &'a Client,
-    place: &'a str,
-}
-
-impl Door<'_> {
-    fn rest(&self, address: Address, right: &str) -> Rest {
-        let client = self.client.clone();
-        Rest::new(client, address, self.place, &[right.to_owned()])
-    }
-
-    fn source(&self, name: &str, from: Credential) -> Result<Source, ConfigError> {
-        rest::source(self.section, name, from, self.outside)
-    }
-}
-
 pub(super) fn open(
-    section: &Section,
-    outside: &Outside<'_>,
-    client: &Client,
-    place: &str,
+    door: &Door<'_>,
     region: &str,
     auth: Auth,
 ) -> Result<Session<Keys>, ConfigError> {
-    let door = Door {
-        section,
-        outside,
-        client,
-        place,
-    };
     let issue = match auth {
         Auth::Keys {
             id,
             secret,
             session_token,
-        } => given(&door, &id, &secret, session_token.as_ref())?,
-        Auth::Process(from) => process(&door, from)?,
+        } => given(door, &id, &secret, session_token.as_ref())?,
+        Auth::Process(from) => process(door, from)?,
         Auth::WebIdentity {
             role,
             token,
@@ -129,12 +97,12 @@ pub(super) fn open(
         } => {
             let address = address
                 .unwrap_or_else(|| format!("https://sts.{region}.{}", super::domain(region)));
-            web_identity(&door, &address, role, session, token)?
+            web_identity(door, &address, role, session, token)?
         }
-        Auth::Container { address, token } => container(&door, &address, token)?,
-        Auth::Instance { address } => instance(&door, &address)?,
+        Auth::Container { address, token } => container(door, &address, token)?,
+        Auth::Instance { address } => instance(door, &address)?,
     };
-    Ok(Session::new(outside, issue))
+    Ok(Session::new(door.outside, issue))
 }
 
 fn given(
@@ -143,12 +111,13 @@ fn given(
     secret: &Credential,
     token: Option<&Credential>,
 ) -> Result<Issue<Keys>, ConfigError> {
-    let get = |name, from| rest::credential(door.section, name, from, door.outside);
-    let id = String::from_utf8(get("id", id)?.expose().to_vec());
-    let token = token.map(|from| get("session-token", from)).transpose()?;
+    let id = String::from_utf8(door.credential("id", id)?.expose().to_vec());
+    let token = token
+        .map(|from| door.credential("session-token", from))
+        .transpose()?;
     let keys = Keys {
         access_key_id: id.map_err(|_| door.section.invalid("`id`: it is no text"))?,
-        secret_access_key: Text(get("secret", secret)?),
+        secret_access_key: Text(door.credential("secret", secret)?),
         session_token: token.map(Text),
     };
     Ok(Box::new(move || {
@@ -180,11 +149,10 @@ fn web_identity(
     token: Credential,
 ) -> Result<Issue<Keys>, ConfigError> {
     let source = door.source("token", token)?;
-    let base = rest::address(door.section, address)?;
     let rest = door.rest(
-        base,
+        address,
         "the role's trust policy allows this token: sts:AssumeRoleWithWebIdentity",
-    );
+    )?;
     let place = door.place.to_owned();
     Ok(Box::new(move || {
         let doing = "assume the role";
@@ -239,16 +207,13 @@ fn container(
     address: &Credential,
     token: Option<Credential>,
 ) -> Result<Issue<Keys>, ConfigError> {
-    let address = rest::credential(door.section, "address", address, door.outside)?;
+    let address = door.credential("address", address)?;
     let address = String::from_utf8_lossy(address.expose()).into_owned();
     let address = match address.starts_with('/') {
         true => format!("{ECS}{address}"),
         false => address,
     };
-    let rest = door.rest(
-        rest::address(door.section, &address)?,
-        "a role for the task or the pod",
-    );
+    let rest = door.machine(&address, "a role for the task or the pod")?;
     let source = token.map(|from| door.source("token", from)).transpose()?;
     let place = door.place.to_owned();
     Ok(Box::new(move || {
@@ -262,11 +227,10 @@ fn container(
 }
 
 fn instance(door: &Door<'_>, address: &str) -> Result<Issue<Keys>, ConfigError> {
-    let base = rest::address(door.section, address)?;
-    let rest = door.rest(
-        base,
+    let rest = door.machine(
+        address,
         "an instance profile, and a hop limit of 2 for containers",
-    );
+    )?;
     Ok(Box::new(move || {
         let doing = "ask the instance for its role";
         let request = rest.request(Method::Put, &["latest/api/token"]);

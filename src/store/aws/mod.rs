@@ -18,6 +18,7 @@ use serde::Deserialize;
 use self::api::{Api, Described};
 use super::document::{Document, Field};
 use super::rest;
+use super::session::Door;
 use super::slots::{About, Expect, Put, Slots, conflict};
 use super::types::{Capabilities, CheckAndSet, GivesBack, Held, Note, Slot, Version};
 use super::{Outside, Store, StoreError};
@@ -114,14 +115,13 @@ pub(super) fn open(
     }
     let document = Document::new(settings.field);
     let about = about(&region, name, &document, &lock);
-    let session = login::open(
+    let door = Door {
         section,
         outside,
-        &client,
-        &about.place,
-        &region,
-        settings.auth,
-    )?;
+        client: &client,
+        place: &about.place,
+    };
+    let session = login::open(&door, &region, settings.auth)?;
     let rest = rest::Rest::new(client, base, &about.place, &about.rights);
     Ok(Box::new(Aws {
         api: Api::new(rest, session, outside.now, region),

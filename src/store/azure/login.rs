@@ -6,12 +6,11 @@
 
 use serde::Deserialize;
 
-use crate::config::{ConfigError, Credential, Section};
-use crate::http::{Client, Method, Request};
+use crate::config::{ConfigError, Credential};
+use crate::http::{Method, Request};
 use crate::secret::Secret;
-use crate::store::Outside;
 use crate::store::rest::{self, Rest};
-use crate::store::session::{self, Issue, Session};
+use crate::store::session::{self, Door, Issue, Session};
 
 /// What says that an assertion is a signed token.
 const SIGNED: &[u8] = b"urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -45,7 +44,7 @@ pub(super) enum Auth {
     /// The machine's identity, or one of them.
     ManagedIdentity {
         client_id: Option<String>,
-        #[serde(default = "metadata")]
+        #[serde(default = "session::metadata")]
         address: String,
     },
 }
@@ -54,35 +53,24 @@ fn authority() -> String {
     "https://login.microsoftonline.com".to_owned()
 }
 
-fn metadata() -> String {
-    "http://169.254.169.254".to_owned()
-}
-
 /// `resource` is what the token is for.
 pub(super) fn open(
-    section: &Section,
-    outside: &Outside<'_>,
-    client: &Client,
-    place: &str,
+    door: &Door<'_>,
     resource: &str,
     auth: Auth,
 ) -> Result<Session<Secret>, ConfigError> {
-    let now = outside.now;
-    let rest = |address: &str, right: &str| -> Result<Rest, ConfigError> {
-        let base = rest::address(section, address)?;
-        Ok(Rest::new(client.clone(), base, place, &[right.to_owned()]))
-    };
+    let now = door.outside.now;
     let scope = format!("{resource}/.default");
     let issue: Issue<Secret> = match auth {
-        Auth::Token(from) => session::given(place, rest::source(section, "token", from, outside)?),
+        Auth::Token(from) => door.token(from)?,
         Auth::ClientSecret {
             tenant,
             client_id,
             secret,
             authority,
         } => {
-            let secret = rest::credential(section, "secret", &secret, outside)?;
-            let rest = rest(
+            let secret = door.credential("secret", &secret)?;
+            let rest = door.rest(
                 &authority,
                 "an application with a secret that has not ended",
             )?;
@@ -98,9 +86,9 @@ pub(super) fn open(
             token,
             authority,
         } => {
-            let source = rest::source(section, "token", token, outside)?;
-            let rest = rest(&authority, "a federated credential that fits the token")?;
-            let place = place.to_owned();
+            let source = door.source("token", token)?;
+            let rest = door.rest(&authority, "a federated credential that fits the token")?;
+            let place = door.place.to_owned();
             Box::new(move || {
                 let token = rest::again(&place, &source)?;
                 let fields: &[(&str, &[u8])] = &[
@@ -112,7 +100,7 @@ pub(super) fn open(
             })
         }
         Auth::ManagedIdentity { client_id, address } => {
-            let rest = rest(&address, "an identity for the machine")?;
+            let rest = door.machine(&address, "an identity for the machine")?;
             let resource = resource.to_owned();
             Box::new(move || {
                 let mut address = rest
@@ -127,7 +115,7 @@ pub(super) fn open(
             })
         }
     };
-    Ok(Session::new(outside, issue))
+    Ok(Session::new(door.outside, issue))
 }
 
 fn ask(

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::document::{Document, Field, plain};
 use super::rest::{self, Rest, Text};
-use super::session::Session;
+use super::session::{Door, Session};
 use super::slots::{About, Expect, Put, Slots, conflict};
 use super::types::{Capabilities, CheckAndSet, GivesBack, Held, Note, Slot, Version};
 use super::{Outside, Store, StoreError};
@@ -100,14 +100,13 @@ pub(super) fn open(
         )],
     };
     let resource = settings.resource.unwrap_or_else(|| resource(&base));
-    let session = login::open(
+    let door = Door {
         section,
         outside,
-        &client,
-        &about.place,
-        &resource,
-        settings.auth,
-    )?;
+        client: &client,
+        place: &about.place,
+    };
+    let session = login::open(&door, &resource, settings.auth)?;
     Ok(Box::new(Azure {
         rest: Rest::new(client, base, &about.place, &about.rights),
         session,

@@ -12,12 +12,11 @@ use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::config::{ConfigError, Credential, Section};
-use crate::http::{Client, Method};
+use crate::config::{ConfigError, Credential};
+use crate::http::Method;
 use crate::secret::Secret;
-use crate::store::Outside;
-use crate::store::rest::{self, Rest, Text};
-use crate::store::session::{self, Issue, Session};
+use crate::store::rest::{self, Text};
+use crate::store::session::{self, Door, Issue, Session};
 
 /// What a token is for; what it may do is said by roles.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -37,33 +36,19 @@ pub(super) enum Auth {
     Token(Credential),
     /// The service account of the machine, the pod or the job.
     Metadata {
-        #[serde(default = "metadata")]
+        #[serde(default = "session::metadata")]
         address: String,
     },
     /// A service account's key file.
     ServiceAccount(Credential),
 }
 
-fn metadata() -> String {
-    "http://169.254.169.254".to_owned()
-}
-
-pub(super) fn open(
-    section: &Section,
-    outside: &Outside<'_>,
-    client: &Client,
-    place: &str,
-    auth: Auth,
-) -> Result<Session<Secret>, ConfigError> {
-    let now = outside.now;
-    let rest = |address: &str, right: &str| -> Result<Rest, ConfigError> {
-        let base = rest::address(section, address)?;
-        Ok(Rest::new(client.clone(), base, place, &[right.to_owned()]))
-    };
+pub(super) fn open(door: &Door<'_>, auth: Auth) -> Result<Session<Secret>, ConfigError> {
+    let now = door.outside.now;
     let issue: Issue<Secret> = match auth {
-        Auth::Token(from) => session::given(place, rest::source(section, "token", from, outside)?),
+        Auth::Token(from) => door.token(from)?,
         Auth::Metadata { address } => {
-            let rest = rest(&address, "a service account for the machine or the pod")?;
+            let rest = door.machine(&address, "a service account for the machine or the pod")?;
             let path = "computeMetadata/v1/instance/service-accounts/default/token";
             Box::new(move || {
                 let request = rest.request(Method::Get, &[path]);
@@ -71,10 +56,10 @@ pub(super) fn open(
             })
         }
         Auth::ServiceAccount(from) => {
-            let file = rest::credential(section, "service_account", &from, outside)?;
+            let file = door.credential("service_account", &from)?;
             let account = Account::read(&file)
-                .map_err(|why| section.invalid(format!("`service_account`: {why}")))?;
-            let rest = rest(&account.uri, "a key that is not disabled")?;
+                .map_err(|why| door.section.invalid(format!("`service_account`: {why}")))?;
+            let rest = door.rest(&account.uri, "a key that is not disabled")?;
             Box::new(move || {
                 let assertion = account.assertion(now().as_second());
                 let body = rest::form(&[
@@ -86,7 +71,7 @@ pub(super) fn open(
             })
         }
     };
-    Ok(Session::new(outside, issue))
+    Ok(Session::new(door.outside, issue))
 }
 
 /// A service account that signs for itself.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use self::api::{Told, note_annotations};
 use super::document::{Document, Field};
 use super::rest::{self, Rest};
-use super::session::Session;
+use super::session::{Door, Session};
 use super::slots::{About, Expect, Put, Slots, conflict};
 use super::types::{Capabilities, CheckAndSet, GivesBack, Held, Slot, Version};
 use super::{Outside, Store, StoreError};
@@ -102,7 +102,13 @@ pub(super) fn open(
     let client = rest::client(section, settings.ca.as_deref(), outside)?;
     let document = Document::new(settings.field);
     let about = about(&parent, &settings.secret, alias.as_deref(), &document);
-    let session = login::open(section, outside, &client, &about.place, settings.auth)?;
+    let door = Door {
+        section,
+        outside,
+        client: &client,
+        place: &about.place,
+    };
+    let session = login::open(&door, settings.auth)?;
     Ok(Box::new(Gcp {
         rest: Rest::new(client, base.join(["v1"]), &about.place, &about.rights),
         session,
