@@ -106,7 +106,7 @@ impl<'a> Database<'a> {
         let known = state
             .as_ref()
             .filter(|_| !self.history.purge)
-            .and_then(|(memory, state)| memory.whole(self.layout, state))
+            .and_then(|(memory, state)| memory.whole(self.layout, state, &self.objects, &refs))
             .filter(|whole| whole.left_out.is_some() || !self.asks());
         let whole = match known {
             Some(whole) => {
@@ -155,7 +155,7 @@ impl<'a> Database<'a> {
             let passed_over = self.coverage.excluded_items(Excluded::SeenBefore) > 0;
             let complete = self.coverage.is_complete() && !passed_over && self.history.go_on();
             if let (Some((_, state)), true, false) = (state, complete, whole.remembered) {
-                memory.keep_whole(self.history, self.layout, &state, &whole);
+                memory.keep_whole(self.history, self.layout, &state, &refs, &whole);
             }
         }
         outcome.coverage = self.coverage;

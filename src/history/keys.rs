@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::attribution::{NAMED, Story, Tracer};
+use super::attribution::Tracer;
 use super::objects::{Objects, Packed};
 use super::purge::Holders;
+use super::story::{NAMED, Story};
 use super::{History, tree};
 use crate::examine::{self, Buffers};
 use crate::finding::{CommitInfo, Context, Counted, Finding, InHistory, Kept, Place, ShownPath};
@@ -137,7 +138,11 @@ impl Keys {
 impl Key {
     fn told(self, key: Fingerprint, story: Story, in_index: bool) -> Option<Told> {
         // The object of the first commit; if the key is in none, any that holds it.
-        let first = story.origin.as_ref().map(|(_, id)| *id).or(story.first);
+        let first = story
+            .origin
+            .as_ref()
+            .map(|(_, at)| at.object)
+            .or(story.first);
         let chosen = first.map(Source::Object);
         let (source, at) = chosen
             .and_then(|source| self.seen.get_key_value(&source))

@@ -41,10 +41,12 @@ mod ranged;
 #[cfg(test)]
 mod real;
 mod refs;
+mod retold;
 mod room;
 mod search;
 mod sets;
 mod single;
+mod story;
 mod tree;
 mod version;
 mod walk;

@@ -209,7 +209,7 @@ impl Objects {
             }
             let base = match header.form {
                 Form::Whole(kind) => {
-                    let bytes = inflater.inflate(data, header.size)?;
+                    let bytes = inflater.inflate(data, header.size)?.own();
                     chain.pop();
                     break (kind, bytes.to_vec());
                 }

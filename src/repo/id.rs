@@ -1,6 +1,7 @@
 //! Object ids of both lengths.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// Which hash names a repository's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl ObjectFormat {
 }
 
 /// Names an object: a SHA-1 or a SHA-256, shown in hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectId {
     bytes: [u8; 32],
     length: u8,
@@ -76,6 +77,14 @@ impl ObjectId {
     /// Whether this is git's way to write "no object".
     pub fn is_zero(&self) -> bool {
         self.bytes == [0; 32]
+    }
+}
+
+/// Eight bytes of it are as good as all: they are a hash themselves.
+impl Hash for ObjectId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.bytes;
+        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
     }
 }
 
