@@ -24,6 +24,9 @@ use crate::finding::Place;
 use crate::repo::ObjectId;
 use crate::secret::{Fingerprint, Masked};
 
+/// Objects beyond this (4 MiB) are not read again all at once, for the lines that are shown.
+const ALL_TOGETHER: u64 = if cfg!(test) { 16 << 10 } else { 4 << 20 };
+
 /// A database while it is read.
 pub(super) struct Database<'a> {
     pub(super) history: &'a History<'a>,
@@ -129,8 +132,15 @@ impl<'a> Database<'a> {
             ..Outcome::default()
         };
         let mut again = true;
-        for told in &whole.told {
-            let (finding, read_again) = told.finding(self.history, &self.objects)?;
+        // What is large is read one by one: there is not room for many.
+        let small = whole.told.par_iter();
+        let small =
+            small.map(|told| told.finding_within(self.history, &self.objects, ALL_TOGETHER));
+        for (told, small) in whole.told.iter().zip(small.collect::<Result<Vec<_>, _>>()?) {
+            let (finding, read_again) = match small {
+                Some(finding) => finding,
+                None => told.finding(self.history, &self.objects)?,
+            };
             outcome.findings.push(finding);
             again &= read_again;
         }
