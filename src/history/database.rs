@@ -163,7 +163,10 @@ impl<'a> Database<'a> {
                 memory.keep_pack(&self.objects.packs[*number], searched);
             }
             let passed_over = self.coverage.excluded_items(Excluded::SeenBefore) > 0;
-            let complete = self.coverage.is_complete() && !passed_over && self.history.go_on();
+            let complete = self.coverage.is_complete()
+                && self.coverage.accepted.is_empty()
+                && !passed_over
+                && self.history.go_on();
             if let (Some((_, state)), true, false) = (state, complete, whole.remembered) {
                 memory.keep_whole(self.history, self.layout, &state, &refs, &whole);
             }
@@ -282,7 +285,7 @@ impl<'a> Database<'a> {
             let why = format!("its index is of no use ({damage}); it was read without one");
             coverage.fail(history.masked(pack.path()), why);
         }
-        let failed = coverage.failed;
+        let (failed, accepted) = (coverage.failed, coverage.accepted.len());
         let forest = Forest::plant(pack, None);
         let name = |entry: u32| match pack.id(entry) {
             Some(id) => Masked::vouched(format!("object {id}")),
@@ -333,8 +336,15 @@ impl<'a> Database<'a> {
             searched.packed.merge(results.packed);
             searched.members.merge(results.members);
             seen_before.merge(results.seen_before);
-            for (entry, one) in results.unread {
-                history.unread(&name(entry), &one, coverage);
+            for of_one in results.unread.chunk_by(|one, next| one.0 == next.0) {
+                let start = pack.start(of_one[0].0);
+                let at = Packed {
+                    pack: number as u32,
+                    start,
+                };
+                let again = || Some(objects.stream_packed(at).ok()?.body);
+                let unread = of_one.iter().map(|(_, member)| member);
+                history.unread(&name(of_one[0].0), None, unread, again, coverage);
             }
             named.extend(results.outside);
             searched.commits += results.commits;
@@ -366,7 +376,11 @@ impl<'a> Database<'a> {
         coverage.exclude_all(Excluded::SeenBefore, seen_before);
         // What was passed over since another object has it depends on that one.
         let passed_over = seen_before != Tally::default();
-        let sound = coverage.failed == failed && !passed_over && history.go_on();
+        // Nor is what somebody acknowledged: that may end.
+        let sound = coverage.failed == failed
+            && coverage.accepted.len() == accepted
+            && !passed_over
+            && history.go_on();
         if sound && self.memory.is_some() {
             searched.seen = by_key(seen);
             self.searched.push((number, searched));
