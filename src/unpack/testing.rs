@@ -338,7 +338,7 @@ fn zip_packed(method: u16, bytes: &[u8]) -> Vec<u8> {
             let alone = lzma(bytes);
             [&[9, 4, 5, 0], &alone[..5], &alone[13..]].concat()
         }
-        93 => zstd(bytes),
+        20 | 93 => zstd(bytes),
         95 => xz(bytes),
         // An order of 4, a MiB of memory, which is emptied when it is full (APPNOTE.TXT, 5.10).
         98 => [&[0x03, 0x00][..], &ppmd(bytes)].concat(),
