@@ -65,14 +65,14 @@ impl Parameters {
 
 /// What PPMd packed. All that came out before an error is handed on before the error is.
 pub(super) struct Ppmd<R: Read> {
-    model: Box<Model<R>>,
+    model: Model<R>,
     done: bool,
     failed: Option<io::Error>,
 }
 
 enum Model<R: Read> {
-    H(Ppmd7Decoder<Watched<R>>),
-    I(Ppmd8Decoder<Watched<R>>),
+    H(Box<Ppmd7Decoder<Watched<R>>>),
+    I(Box<Ppmd8Decoder<Watched<R>>>),
 }
 
 impl<R: Read> Ppmd<R> {
@@ -88,8 +88,11 @@ impl<R: Read> Ppmd<R> {
         } = parameters;
         let from = Watched { from, ended: false };
         let model = match variant {
-            Variant::H => Ppmd7Decoder::new(from, order, memory).map(Model::H),
-            Variant::I(restore) => Ppmd8Decoder::new(from, order, memory, restore).map(Model::I),
+            Variant::H => {
+                Ppmd7Decoder::new(from, order, memory).map(|model| Model::H(Box::new(model)))
+            }
+            Variant::I(restore) => Ppmd8Decoder::new(from, order, memory, restore)
+                .map(|model| Model::I(Box::new(model))),
         };
         let model = model.map_err(|error| match error {
             Error::IoError(error) => error,
@@ -98,7 +101,7 @@ impl<R: Read> Ppmd<R> {
             Error::RangeDecoderInitialization => broken("its PPMd data makes no sense"),
         })?;
         Ok(Self {
-            model: Box::new(model),
+            model,
             done: false,
             failed: None,
         })
@@ -111,7 +114,7 @@ impl<R: Read> Read for Ppmd<R> {
         while made < to.len() && !self.done {
             // What the crate made of more than one byte is lost if the last one is wrong.
             let place = &mut to[made..=made];
-            let (read, ended) = match &mut *self.model {
+            let (read, ended) = match &mut self.model {
                 Model::H(model) => (model.read(place), model.get_ref().ended),
                 Model::I(model) => (model.read(place), model.get_ref().ended),
             };

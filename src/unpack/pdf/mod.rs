@@ -136,7 +136,9 @@ fn stream(
             let read = file.read_full(&mut first, range.start)?;
             let first = &first[..read.min((range.end - range.start) as usize)];
             let name: &[u8] = match first {
-                [0x78, next, ..] if u16::from_be_bytes([0x78, *next]) % 31 == 0 => b"FlateDecode",
+                [0x78, next, ..] if u16::from_be_bytes([0x78, *next]).is_multiple_of(31) => {
+                    b"FlateDecode"
+                }
                 [0xff, 0xd8, ..] => b"DCTDecode",
                 [0, 0, 0, 12, b'j', b'P', ..] => b"JPXDecode",
                 _ => b"that another object names",

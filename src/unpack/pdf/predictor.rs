@@ -83,10 +83,8 @@ impl<R: Read> Predicted<R> {
         std::mem::swap(&mut self.row, &mut self.above);
         (self.at, self.end) = (0, 0);
         let mut tag = [0];
-        if let Kind::Png { .. } = self.kind {
-            if self.fill(&mut tag) == 0 {
-                return;
-            }
+        if matches!(self.kind, Kind::Png { .. }) && self.fill(&mut tag) == 0 {
+            return;
         }
         let mut row = std::mem::take(&mut self.row);
         self.end = self.fill(&mut row);
