@@ -7,22 +7,16 @@ use std::path::Path;
 
 #[path = "../fuzz/fuzz_targets/containers.rs"]
 mod containers;
-// None uses all of what they share.
-#[allow(dead_code)]
 #[path = "../fuzz/fuzz_targets/delta.rs"]
 mod delta;
-#[allow(dead_code)]
 #[path = "../fuzz/fuzz_targets/index.rs"]
 mod index;
-#[allow(dead_code)]
 #[path = "../fuzz/fuzz_targets/loose.rs"]
 mod loose;
 #[path = "../fuzz/fuzz_targets/matcher.rs"]
 mod matcher;
-#[allow(dead_code)]
 #[path = "../fuzz/fuzz_targets/pack.rs"]
 mod pack;
-#[allow(dead_code)]
 #[path = "../fuzz/fuzz_targets/refs.rs"]
 mod refs;
 #[path = "../fuzz/fuzz_targets/rules.rs"]
@@ -163,6 +157,9 @@ impl Random {
             }
         }
         mutant.truncate(8192);
+        if self.below(8) != 0 {
+            containers::sums::mend(&mut mutant);
+        }
         mutant
     }
 }
