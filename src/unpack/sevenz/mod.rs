@@ -13,7 +13,7 @@ mod header;
 use std::io::Read;
 
 use self::coders::Cannot;
-use self::header::{Bytes, Folder, Header, Streams, id};
+use self::header::{Bytes, Folder, Header, ROOM, Streams, id};
 use super::part::Part;
 use super::{Access, Body, Damage, Format, Input, Members, ReadAt, Step};
 use crate::coverage::{Limit, Unread};
@@ -61,8 +61,7 @@ impl Format for SevenZ {
                 "its header, which stands at its end, is cut off",
             ));
         }
-        // What was read of it takes a few times its size.
-        let Some(_held) = out.reserve(size.saturating_mul(8)) else {
+        let Some(_held) = out.reserve(size.saturating_mul(ROOM)) else {
             return Err(Damage::TooLarge);
         };
         let mut bytes = Vec::new();
@@ -81,8 +80,8 @@ fn header(
     out: &mut dyn Members,
 ) -> Result<Option<Header>, Damage> {
     for _ in 0..MOST_PACKINGS {
-        let mut left = Bytes(&bytes);
-        if left.0.is_empty() {
+        let mut left = Bytes::new(&bytes);
+        if left.left.is_empty() {
             return Ok(Some(Header::default()));
         }
         match left.number()? {
@@ -102,7 +101,7 @@ fn header(
         }
         let size = folder.size();
         let memory = size
-            .saturating_mul(8)
+            .saturating_mul(ROOM)
             .saturating_add(coders::memory(folder));
         let held = (size <= MOST_HEADER).then(|| out.reserve(memory)).flatten();
         let why = match (
@@ -318,13 +317,51 @@ mod tests {
             &[1, 5],                // files
         ];
         for head in heads {
-            let header = [head, &huge].concat();
-            let mut bytes = b"7z\xbc\xaf\x27\x1c\0\x04\0\0\0\0".to_vec();
-            bytes.extend(0u64.to_le_bytes());
-            bytes.extend((header.len() as u64).to_le_bytes());
-            bytes.extend([0; 4]);
-            bytes.extend(header);
-            assert_eq!(testing::unpack("", &bytes).unread().len(), 1);
+            let notes = testing::unpack("", &plain(&[head, &huge].concat()));
+            assert_eq!(notes.unread().len(), 1);
         }
+    }
+
+    /// An archive of a header alone.
+    fn plain(header: &[u8]) -> Vec<u8> {
+        let mut bytes = b"7z\xbc\xaf\x27\x1c\0\x04\0\0\0\0".to_vec();
+        bytes.extend(0u64.to_le_bytes());
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(header);
+        bytes
+    }
+
+    #[test]
+    fn what_goes_over_all_that_was_counted_comes_once() {
+        let lists: [&[u8]; 4] = [
+            &[1, 5, 1, 0, 5, 1, 0, 0],                            // files
+            &[1, 5, 1, 0x11, 1, 0, 0x11, 1, 0, 0, 0],             // names
+            &[1, 4, 6, 0, 0, 0, 6, 0, 0, 0, 0, 0],                // packed streams
+            &[1, 4, 7, 0x0b, 0, 0, 0x0c, 0, 8, 0, 8, 0, 0, 0, 0], // files in folders
+        ];
+        for list in lists {
+            let unread = testing::unpack("", &plain(list)).unread();
+            assert!(unread[0].1.ends_with("twice"), "{unread:?}");
+        }
+        // Fillers may stand between any two.
+        let notes = testing::unpack("", &plain(&[1, 5, 1, 0x19, 0, 0x19, 0, 0, 0]));
+        assert_eq!(notes.unread(), []);
+    }
+
+    #[test]
+    fn folders_of_three_bytes_each_take_no_more_than_what_was_reserved() {
+        let header = |count: u32| {
+            let size = count.to_le_bytes();
+            let folders = [1u8, 0].repeat(count as usize);
+            let sizes = vec![0; count as usize];
+            let start = [1, 4, 7, 0x0b, 0xe0, size[0], size[1], size[2], 0];
+            plain(&[&start, &folders[..], &[0x0c], &sizes, &[0, 0, 0]].concat())
+        };
+        let unread = |count| testing::unpack("", &header(count)).unread();
+        // Each lacks its packed stream.
+        assert_eq!(unread(1000).len(), 1000);
+        let unread = unread(100_000);
+        assert!(unread.len() == 1 && unread[0].1.contains("more than"));
     }
 }
