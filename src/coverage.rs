@@ -291,6 +291,15 @@ impl Coverage {
         }
     }
 
+    /// Notes a member that could not be read, as somebody acknowledged beforehand.
+    pub fn accept_member(&mut self, what: Masked, why: &Unread) {
+        self.accepted.push(Failure {
+            what,
+            why: why.to_string(),
+            reason: Some(why.as_str()),
+        });
+    }
+
     /// How many items were left out for this reason.
     pub fn excluded_items(&self, why: Excluded) -> u64 {
         self.excluded.get(&why).map_or(0, |tally| tally.items)

@@ -178,3 +178,43 @@ fn staged_archives_and_those_of_history_are_unpacked_and_hooks_only_warn() {
         assert!(text.contains("→ a: it is encrypted"), "{text}");
     }
 }
+
+#[test]
+fn what_was_acknowledged_is_so_in_history_too() {
+    let scratch = Scratch::new(&[]);
+    let here = scratch.root();
+    let locked = zip("a", 1, b"?");
+    std::fs::create_dir(here.join("dist")).unwrap();
+    std::fs::write(here.join("dist/locked.zip"), &locked).unwrap();
+    scratch.git(&["add", "dist"]);
+    scratch.commit("locked");
+    let hash: String = Sha256::digest(&locked)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    let member = "dist/locked.zip!a";
+    let allow = [
+        "allow",
+        "--unreadable",
+        member,
+        "--sha256",
+        &hash,
+        "--reason",
+        "theirs",
+    ];
+    for packed in [false, true] {
+        if packed {
+            scratch.git(&["gc", "-q"]);
+        }
+        assert_eq!(skewer(here, &["history"]).0, 3);
+        assert_eq!(skewer(here, &allow).0, 0);
+        // An audit that only remembers another one says the same.
+        for _ in 0..2 {
+            let (status, text) = skewer(here, &["history"]);
+            assert_eq!(status, 0, "{text}");
+            assert!(text.contains("as accepted beforehand"), "{text}");
+        }
+        std::fs::remove_file(here.join("skewer-baseline.toml")).unwrap();
+        assert_eq!(skewer(here, &["history"]).0, 3);
+    }
+}

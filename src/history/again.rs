@@ -7,8 +7,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use super::forge::{self, Entry, Step};
+use super::objects::Objects;
 use super::real::{fingerprint, git, key, layout, make, story};
-use super::{History, Layout, Memory, Outcome, Progress, loose};
+use super::{History, Layout, Memory, Outcome, Progress, loose, refs};
 use crate::cache::Cache;
 use crate::coverage::Coverage;
 use crate::examine::Unpacking;
@@ -142,6 +143,57 @@ fn stories_are_remembered_while_nothing_changes() {
     git(&repo, &["rm", "-q", "a.txt"], b"");
     let fourth = run(&layout, Some(&memory), false);
     assert_eq!(said(fourth), said(run(&layout, None, false)));
+}
+
+#[test]
+fn names_with_keys_are_remembered_by_where_they_stand() {
+    let directory = tempfile::tempdir().unwrap();
+    let (repo, cache) = (
+        directory.path().join("repo"),
+        directory.path().join("cache"),
+    );
+    let layout = small(&repo);
+    let deep = repo.join("deep");
+    fs::create_dir_all(deep.join(key(7))).unwrap();
+    fs::write(
+        deep.join(key(7)).join("a.txt"),
+        format!("k = '{}'\n", key(1)),
+    )
+    .unwrap();
+    git(&repo, &["add", "."], b"");
+    git(&repo, &["commit", "-q", "-m", "named"], b"");
+    git(&repo, &["branch", &key(8)], b"");
+    git(&repo, &["checkout", "-q", "--detach"], b"");
+    let memory = memory(&cache, &Rules::built_in());
+    let first = said(run(&layout, Some(&memory), false));
+    for entry in entries(&cache) {
+        let bytes = fs::read(entry).unwrap();
+        assert!(Matcher::shared().search_all(&bytes).is_empty());
+    }
+    let objects = Objects::open(&layout.objects, &[], 20);
+    let refs = refs::read(&layout.git_dir, &layout.common_dir);
+    let mut ids = loose::list(&layout.objects).ids;
+    ids.sort_unstable();
+    let index = fs::read(layout.git_dir.join("index")).unwrap();
+    let state = memory.state(&objects, &ids, &refs, &index).unwrap();
+    let whole = memory.whole(&layout, &state, &objects, &refs).unwrap();
+    let told = |n| whole.told.iter().find(|told| told.key == fingerprint(n));
+    let (path, branch) = (
+        format!("deep/{}/a.txt", key(7)),
+        format!("refs/heads/{}", key(8)),
+    );
+    let story = &told(1).unwrap().story;
+    assert!(story.paths.contains_key(path.as_bytes()));
+    assert!(
+        story.held_by.contains(&branch.into_bytes()) && story.held_by.contains(&b"HEAD".to_vec())
+    );
+    assert!(told(7).is_some());
+    assert_eq!(said(run(&layout, Some(&memory), false)), first);
+    // A tree that is not there any more leads nowhere.
+    let tree = git(&repo, &["rev-parse", "HEAD:deep"], b"");
+    let tree = ObjectId::from_hex(tree.trim_ascii()).unwrap();
+    fs::remove_file(loose::path(&layout.objects, &tree)).unwrap();
+    assert!(memory.whole(&layout, &state, &objects, &refs).is_none());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Who put a key in, when, where, and what still holds it. All keys together: a few rounds over
 //! the trees, one pass over the commits.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::contains::{Trees, Wanted};
@@ -10,40 +10,13 @@ use super::loose::Found;
 use super::objects::Objects;
 use super::refs::Refs;
 use super::sets::{Set, Sets};
+use super::story::{NAMED, Stands, Story};
 use super::tree;
-use crate::finding::{Kept, Rewrite};
+use crate::finding::Kept;
 use crate::repo::{ObjectId, ObjectKind as Kind};
-
-/// How many commits, paths and refs are named for one key; all are counted.
-pub(super) const NAMED: usize = 20;
 
 /// How many trees are read for the paths of one key.
 const MOST_TREES: usize = 2000;
-
-/// What is known of one key.
-#[derive(Debug, Default)]
-pub(super) struct Story {
-    /// The first commit in time that holds it.
-    pub(super) first: Option<ObjectId>,
-    /// Commits that hold it: some of them, the first ones, and how many there are.
-    pub(super) commits: Vec<ObjectId>,
-    pub(super) commit_count: u64,
-    /// Paths at which it stands in the first commit and in what refs hold now.
-    pub(super) paths: BTreeMap<Vec<u8>, ObjectId>,
-    /// The object of these that the first commit has, and where.
-    pub(super) origin: Option<(Vec<u8>, ObjectId)>,
-    /// Refs whose own content holds it.
-    pub(super) held_by: Vec<Vec<u8>>,
-    pub(super) held_by_count: u64,
-    /// Refs from which a commit that holds it can be reached: what a rewrite would have to touch.
-    pub(super) reached_from: Vec<Vec<u8>>,
-    pub(super) reached_from_count: u64,
-    /// What a rewrite would change.
-    pub(super) rewrite: Rewrite,
-    pub(super) kept: BTreeSet<Kept>,
-    /// Nobody followed it to its end: what it does not tell may be so all the same.
-    pub(super) cut: bool,
-}
 
 /// A key's objects.
 pub(super) type Holders = Vec<(ObjectId, Kind)>;
@@ -346,8 +319,13 @@ impl Tracer<'_> {
             else {
                 continue;
             };
-            let mut todo = vec![(root, Vec::new())];
-            while let Some((id, path)) = todo.pop() {
+            let stands = |object: ObjectId, entries: Vec<u32>| Stands {
+                object,
+                root,
+                entries,
+            };
+            let mut todo = vec![(root, Vec::new(), Vec::new())];
+            while let Some((id, path, way)) = todo.pop() {
                 let held = holds.get(&id).copied().unwrap_or_default();
                 if !sets.has(held, key)
                     || seen.len() >= MOST_TREES
@@ -359,7 +337,7 @@ impl Tracer<'_> {
                     continue;
                 };
                 let mut below = false;
-                for entry in tree::entries(&bytes, id.as_bytes().len()) {
+                for (number, entry) in tree::entries(&bytes, id.as_bytes().len()).enumerate() {
                     let Some(inner) = ObjectId::from_bytes(entry.id) else {
                         continue;
                     };
@@ -372,15 +350,16 @@ impl Tracer<'_> {
                         path.push(b'/');
                     }
                     path.extend_from_slice(entry.name);
+                    let way = [&way[..], &[number as u32]].concat();
                     if entry.is_tree {
-                        todo.push((inner, path));
+                        todo.push((inner, path, way));
                     } else {
-                        story.found_at(path, inner);
+                        story.found_at(path, stands(inner, way));
                     }
                 }
                 if !below {
                     // The key is in a name of this very tree.
-                    story.found_at(path, id);
+                    story.found_at(path, stands(id, way));
                 }
             }
         }
@@ -398,17 +377,6 @@ impl Tracer<'_> {
         keys.iter()
             .map(|objects| objects.iter().any(|(id, _)| is_named(id)))
             .collect()
-    }
-}
-
-impl Story {
-    fn found_at(&mut self, path: Vec<u8>, object: ObjectId) {
-        if self.origin.is_none() {
-            self.origin = Some((path.clone(), object));
-        }
-        if self.paths.len() < NAMED {
-            self.paths.insert(path, object);
-        }
     }
 }
 

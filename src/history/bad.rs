@@ -13,7 +13,9 @@ use super::search::Search;
 use super::walk::walk;
 use super::{History, Layout, Outcome, Progress};
 use crate::examine::Unpacking;
+use crate::finding::Place;
 use crate::matcher::Matcher;
+use crate::repo::{ObjectId, ObjectKind as Kind};
 use crate::rules::Template;
 use crate::suppress::Suppressor;
 
@@ -78,6 +80,26 @@ fn circles_are_counted_and_what_is_beside_them_is_searched() {
         (5, 2)
     );
     assert_eq!(outcome.findings.len(), 1);
+}
+
+#[test]
+fn what_stands_in_a_pack_without_an_index_has_its_name_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let packs = directory.path().join("objects/pack");
+    std::fs::create_dir_all(&packs).unwrap();
+    let text = key().into_bytes();
+    let delta = forge::delta(text.len(), text.len() - 1, &[Step::Copy(1, text.len() - 1)]);
+    let entries = [Entry::Blob(text.clone()), Entry::Offset(0, delta)];
+    forge::write(&packs, &entries, 0);
+    let outcome = audit(&directory.path().join("objects"));
+    let Place::Object(object) = &outcome.findings[0].location.place else {
+        panic!("{:?}", outcome.findings[0].location.place);
+    };
+    let named = ObjectId::of(Kind::Blob, &text, 20).unwrap();
+    assert_eq!(
+        (object.object.clone(), object.objects),
+        (named.to_string(), 1)
+    );
 }
 
 #[test]

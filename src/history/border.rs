@@ -1,29 +1,27 @@
 //! Could a literal stand across the border of two segments? Mostly two bytes say no.
 
+use super::delta::Delta;
 use crate::matcher::{AnchorId, Anchors};
 
-fn pair(left: u8, right: u8) -> u16 {
-    u16::from_be_bytes([left, right])
-}
-
-/// A set of pairs of bytes.
-struct Pairs(Box<[u64]>);
+/// Pairs of bytes, where two that differ in the highest bits of the second byte alone are one: it is
+/// asked millions of times between other things, and has to be small to stay in the fastest cache.
+struct Pairs(Box<[u64; 256]>);
 
 impl Default for Pairs {
     fn default() -> Self {
-        Self(vec![0; 1024].into())
+        Self(Box::new([0; 256]))
     }
 }
 
 impl Pairs {
-    fn has(&self, left: u8, right: u8) -> bool {
-        let pair = usize::from(pair(left, right));
-        self.0[pair >> 6] >> (pair & 63) & 1 != 0
+    /// Whether the pair is in the set; a pair that is not may seem to be, too.
+    #[inline]
+    fn may_have(&self, left: u8, right: u8) -> bool {
+        self.0[usize::from(left)] >> (right & 63) & 1 != 0
     }
 
     fn add(&mut self, left: u8, right: u8) {
-        let pair = usize::from(pair(left, right));
-        self.0[pair >> 6] |= 1 << (pair & 63);
+        self.0[usize::from(left)] |= 1 << (right & 63);
     }
 }
 
@@ -38,8 +36,8 @@ pub(super) struct Cut {
 /// Cuts of literals by the two bytes beside them.
 struct Cuts {
     pairs: Pairs,
-    /// For each word of `pairs`, how many pairs are in the words before it.
-    before: Box<[u32]>,
+    /// For each first byte of pairs, how many pairs have a smaller one.
+    before: Box<[u32; 256]>,
     /// For each pair, in order, where its cuts begin; at the end where the last ones end.
     first: Vec<u32>,
     list: Vec<Cut>,
@@ -47,11 +45,11 @@ struct Cuts {
 
 impl Cuts {
     fn new(anchors: &Anchors) -> Self {
-        let mut all: Vec<(u16, Cut)> = Vec::new();
+        let mut all: Vec<((u8, u8), Cut)> = Vec::new();
         for anchor in anchors.ids() {
             let literal = anchors.literal(anchor);
             let cut = |before| {
-                let beside = pair(literal[before - 1], literal[before]);
+                let beside = (literal[before - 1], literal[before] & 63);
                 (beside, Cut { anchor, before })
             };
             all.extend((1..literal.len()).map(cut));
@@ -60,34 +58,32 @@ impl Cuts {
         let (mut pairs, mut first) = (Pairs::default(), Vec::new());
         for (n, (beside, _)) in all.iter().enumerate() {
             if n == 0 || all[n - 1].0 != *beside {
-                let [left, right] = beside.to_be_bytes();
-                pairs.add(left, right);
+                pairs.add(beside.0, beside.1);
                 first.push(n as u32);
             }
         }
         first.push(all.len() as u32);
-        let mut sum = 0;
-        let before = pairs.0.iter().map(|word| {
-            let before = sum;
+        let (mut before, mut sum) = (Box::new([0; 256]), 0);
+        for (before, word) in before.iter_mut().zip(pairs.0.iter()) {
+            *before = sum;
             sum += word.count_ones();
-            before
-        });
+        }
         Self {
-            before: before.collect(),
+            before,
             pairs,
             first,
             list: all.into_iter().map(|(_, cut)| cut).collect(),
         }
     }
 
-    /// The cuts between these two bytes.
+    /// The cuts between these two bytes, and those beside which others stand that seem to be these.
+    #[inline]
     fn between(&self, left: u8, right: u8) -> &[Cut] {
-        if !self.pairs.has(left, right) {
+        if !self.pairs.may_have(left, right) {
             return &[];
         }
-        let pair = usize::from(pair(left, right));
-        let lower = self.pairs.0[pair >> 6] & ((1 << (pair & 63)) - 1);
-        let at = self.before[pair >> 6] as usize + lower.count_ones() as usize;
+        let lower = self.pairs.0[usize::from(left)] & ((1 << (right & 63)) - 1);
+        let at = (self.before[usize::from(left)] + lower.count_ones()) as usize;
         &self.list[self.first[at] as usize..self.first[at + 1] as usize]
     }
 }
@@ -151,22 +147,51 @@ impl<'a> Borders<'a> {
         borders
     }
 
+    /// Lists the segments (all but the first) before which a literal may cross the border, for all
+    /// that inserted bytes tell. Nothing is decided border by border, since nobody could foresee it.
+    pub(super) fn open<'l>(&self, delta: Delta<'_>, list: &'l mut Vec<u32>) -> &'l [u32] {
+        if list.len() < delta.segments.len() {
+            list.resize(delta.segments.len(), 0);
+        }
+        let (mut count, mut precedes) = (0, false);
+        for (number, segment) in delta.segments.iter().enumerate() {
+            let (mut follows, before) = (true, precedes);
+            precedes = true;
+            if !segment.copied {
+                let from = segment.from as usize;
+                let run = &delta.inserted[from..from + (delta.end(number) - segment.at) as usize];
+                (follows, precedes) = (self.may_follow(run), self.may_precede(run));
+            }
+            list[count] = number as u32;
+            count += usize::from(before & follows);
+        }
+        &list[..count]
+    }
+
     /// Whether a literal may go on with these bytes behind a border.
-    pub(super) fn may_follow(&self, bytes: &[u8]) -> bool {
+    #[inline]
+    fn may_follow(&self, bytes: &[u8]) -> bool {
         match bytes {
-            [a, b, ..] => self.after.has(*a, *b),
+            [a, b, ..] => self.after.may_have(*a, *b),
             [a] => self.inner[usize::from(*a)] & NOT_FIRST != 0,
             [] => true,
         }
     }
 
     /// Whether a literal may begin with the last of these bytes before a border.
-    pub(super) fn may_precede(&self, bytes: &[u8]) -> bool {
+    #[inline]
+    fn may_precede(&self, bytes: &[u8]) -> bool {
         match bytes {
-            [.., a, b] => self.before.has(*a, *b),
+            [.., a, b] => self.before.may_have(*a, *b),
             [b] => self.inner[usize::from(*b)] & NOT_LAST != 0,
             [] => true,
         }
+    }
+
+    /// Whether a literal goes on behind this byte.
+    #[inline]
+    pub(super) fn goes_on(&self, left: u8) -> bool {
+        self.inner[usize::from(left)] & NOT_LAST != 0
     }
 
     /// How far a literal that crosses a border can reach to either side of it.
@@ -174,8 +199,9 @@ impl<'a> Borders<'a> {
         self.anchors.longest() as u32 - 1
     }
 
-    /// How the literals would be cut that may stand across a border between these two bytes. Mostly
-    /// there is none.
+    /// How the literals would be cut that may stand across a border between these two bytes; some of
+    /// them have another byte behind it. Mostly there is none.
+    #[inline]
     pub(super) fn crossing(&self, left: u8, right: u8) -> &[Cut] {
         self.cuts.between(left, right)
     }

@@ -24,6 +24,9 @@ use crate::finding::Place;
 use crate::repo::ObjectId;
 use crate::secret::{Fingerprint, Masked};
 
+/// Objects beyond this (4 MiB) are not read again all at once, for the lines that are shown.
+const ALL_TOGETHER: u64 = if cfg!(test) { 16 << 10 } else { 4 << 20 };
+
 /// A database while it is read.
 pub(super) struct Database<'a> {
     pub(super) history: &'a History<'a>,
@@ -106,7 +109,7 @@ impl<'a> Database<'a> {
         let known = state
             .as_ref()
             .filter(|_| !self.history.purge)
-            .and_then(|(memory, state)| memory.whole(self.layout, state))
+            .and_then(|(memory, state)| memory.whole(self.layout, state, &self.objects, &refs))
             .filter(|whole| whole.left_out.is_some() || !self.asks());
         let whole = match known {
             Some(whole) => {
@@ -129,8 +132,15 @@ impl<'a> Database<'a> {
             ..Outcome::default()
         };
         let mut again = true;
-        for told in &whole.told {
-            let (finding, read_again) = told.finding(self.history, &self.objects)?;
+        // What is large is read one by one: there is not room for many.
+        let small = whole.told.par_iter();
+        let small =
+            small.map(|told| told.finding_within(self.history, &self.objects, ALL_TOGETHER));
+        for (told, small) in whole.told.iter().zip(small.collect::<Result<Vec<_>, _>>()?) {
+            let (finding, read_again) = match small {
+                Some(finding) => finding,
+                None => told.finding(self.history, &self.objects)?,
+            };
             outcome.findings.push(finding);
             again &= read_again;
         }
@@ -153,9 +163,12 @@ impl<'a> Database<'a> {
                 memory.keep_pack(&self.objects.packs[*number], searched);
             }
             let passed_over = self.coverage.excluded_items(Excluded::SeenBefore) > 0;
-            let complete = self.coverage.is_complete() && !passed_over && self.history.go_on();
+            let complete = self.coverage.is_complete()
+                && self.coverage.accepted.is_empty()
+                && !passed_over
+                && self.history.go_on();
             if let (Some((_, state)), true, false) = (state, complete, whole.remembered) {
-                memory.keep_whole(self.history, self.layout, &state, &whole);
+                memory.keep_whole(self.history, self.layout, &state, &refs, &whole);
             }
         }
         outcome.coverage = self.coverage;
@@ -272,7 +285,7 @@ impl<'a> Database<'a> {
             let why = format!("its index is of no use ({damage}); it was read without one");
             coverage.fail(history.masked(pack.path()), why);
         }
-        let failed = coverage.failed;
+        let (failed, accepted) = (coverage.failed, coverage.accepted.len());
         let forest = Forest::plant(pack, None);
         let name = |entry: u32| match pack.id(entry) {
             Some(id) => Masked::vouched(format!("object {id}")),
@@ -323,8 +336,15 @@ impl<'a> Database<'a> {
             searched.packed.merge(results.packed);
             searched.members.merge(results.members);
             seen_before.merge(results.seen_before);
-            for (entry, one) in results.unread {
-                history.unread(&name(entry), &one, coverage);
+            for of_one in results.unread.chunk_by(|one, next| one.0 == next.0) {
+                let start = pack.start(of_one[0].0);
+                let at = Packed {
+                    pack: number as u32,
+                    start,
+                };
+                let again = || Some(objects.stream_packed(at).ok()?.body);
+                let unread = of_one.iter().map(|(_, member)| member);
+                history.unread(&name(of_one[0].0), None, unread, again, coverage);
             }
             named.extend(results.outside);
             searched.commits += results.commits;
@@ -356,7 +376,11 @@ impl<'a> Database<'a> {
         coverage.exclude_all(Excluded::SeenBefore, seen_before);
         // What was passed over since another object has it depends on that one.
         let passed_over = seen_before != Tally::default();
-        let sound = coverage.failed == failed && !passed_over && history.go_on();
+        // Nor is what somebody acknowledged: that may end.
+        let sound = coverage.failed == failed
+            && coverage.accepted.len() == accepted
+            && !passed_over
+            && history.go_on();
         if sound && self.memory.is_some() {
             searched.seen = by_key(seen);
             self.searched.push((number, searched));

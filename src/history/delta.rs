@@ -1,9 +1,10 @@
 //! Delta instructions: which bytes of a version come from its base, and which are new.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use super::damage::Damage;
-use super::room::Room;
+use super::room::{Ahead, Room};
 
 /// Versions and bases beyond this are not handled as deltas; git makes none over 512 MiB.
 const LARGEST: u64 = u32::MAX as u64 / 2;
@@ -32,6 +33,7 @@ pub(super) struct Delta<'a> {
 
 impl<'a> Delta<'a> {
     /// Where segment `number` ends in the version.
+    #[inline]
     pub(super) fn end(&self, number: usize) -> u32 {
         self.segments
             .get(number + 1)
@@ -40,9 +42,22 @@ impl<'a> Delta<'a> {
 
     /// The segment that holds the byte at `at`, which lies in the version. Mostly it is the one
     /// that was asked for last, which `cursor` knows, or one soon after it.
+    #[inline]
     pub(super) fn segment_at(&self, at: u32, cursor: &Cell<usize>) -> usize {
         let begins = |s: &Segment| s.at <= at;
         let last = cursor.get().min(self.segments.len() - 1);
+        let next = self.segments.get(last + 1);
+        let found = match begins(&self.segments[last]) && !next.is_some_and(begins) {
+            true => last,
+            false => self.search(at, last),
+        };
+        cursor.set(found);
+        found
+    }
+
+    /// The same, with longer and longer steps from `last` on.
+    fn search(&self, at: u32, last: usize) -> usize {
+        let begins = |s: &Segment| s.at <= at;
         let (mut low, mut high) = (0, last);
         if begins(&self.segments[last]) {
             (low, high) = (last, last + 1);
@@ -54,9 +69,7 @@ impl<'a> Delta<'a> {
             }
             high = high.min(self.segments.len());
         }
-        let found = low + self.segments[low..high].partition_point(begins) - 1;
-        cursor.set(found);
-        found
+        low + self.segments[low..high].partition_point(begins) - 1
     }
 }
 
@@ -73,15 +86,16 @@ pub(super) struct Parsed {
 
 /// Inserted bytes are copied in blocks of this size: most inserts are short, and a call for each
 /// would take longer than the copying.
-const BLOCK: usize = 16;
+pub(super) const BLOCK: usize = 32;
 
 impl Parsed {
     /// Parses a delta against a base of `base` bytes.
-    pub(super) fn parse(&mut self, delta: &[u8], base: u64) -> Result<(), Damage> {
+    pub(super) fn parse(&mut self, delta: Ahead<'_>, base: u64) -> Result<(), Damage> {
         self.segments.clear();
         self.used = 0;
-        let inserted = self.inserted.of(delta.len() + BLOCK);
-        let mut rest = delta;
+        let (bytes, end) = (delta.all(), delta.own().len());
+        let inserted = self.inserted.of(end + BLOCK);
+        let mut rest = delta.own();
         let (claimed, length) = (number(&mut rest)?, number(&mut rest)?);
         if claimed != base || base > LARGEST {
             return Err(Damage::Delta);
@@ -89,29 +103,31 @@ impl Parsed {
         if length > LARGEST {
             return Err(Damage::TooLarge(length));
         }
+        let mut next = end - rest.len();
         let mut at: u64 = 0;
         // Where the bytes would have to come from to go on with the last segment.
         let (mut follows, mut copied) = (u64::MAX, false);
-        while let Some((&code, tail)) = rest.split_first() {
-            rest = tail;
-            let (from, size) = if code & 0x80 != 0 {
-                let (from, size) = copy(code, &mut rest)?;
+        while next < end {
+            let code = bytes[next];
+            next += 1;
+            let is_copy = code & 0x80 != 0;
+            let (from, size) = if is_copy {
+                let (from, size, stated) = copy(code, &bytes[next..]);
+                next += stated;
                 if from + size > base {
                     return Err(Damage::Delta);
                 }
                 (from, size)
             } else {
-                let size = usize::from(code);
-                if size == 0 || size > rest.len() {
+                let (from, size) = (self.used, usize::from(code));
+                if size == 0 || size > end - next {
                     return Err(Damage::Delta);
                 }
-                let from = self.used;
-                insert(&mut inserted[from..], rest, size);
+                insert(&mut inserted[from..], &bytes[next..], size);
                 self.used += size;
-                rest = &rest[size..];
+                next += size;
                 (from as u64, size as u64)
             };
-            let is_copy = code & 0x80 != 0;
             if is_copy != copied || from != follows {
                 self.segments.push(Segment {
                     at: at as u32,
@@ -126,7 +142,8 @@ impl Parsed {
                 return Err(Damage::Delta);
             }
         }
-        if at != length {
+        // A copy may have read on behind the end.
+        if at != length || next != end {
             return Err(Damage::Delta);
         }
         self.length = length as u32;
@@ -136,13 +153,14 @@ impl Parsed {
     pub(super) fn view(&self) -> Delta<'_> {
         Delta {
             segments: &self.segments,
-            inserted: self.inserted.first(self.used),
+            inserted: self.inserted.first(self.used).own(),
             length: self.length,
         }
     }
 }
 
 /// Copies the first `size` bytes of `from`; `to` has room for a block more.
+#[inline]
 fn insert(to: &mut [u8], from: &[u8], size: usize) {
     let mut done = 0;
     while done < size {
@@ -152,6 +170,21 @@ fn insert(to: &mut [u8], from: &[u8], size: usize) {
             _ => to[..size - done].copy_from_slice(&from[..size - done]),
         }
         done += if from.len() < BLOCK { size } else { BLOCK };
+    }
+}
+
+/// Appends a range of `from`; a short one as a block that is cut off behind it.
+#[inline]
+pub(super) fn append(out: &mut Vec<u8>, from: &[u8], range: Range<u32>) {
+    let (start, end) = (range.start as usize, range.end as usize);
+    let block = from.get(start..).and_then(<[u8]>::first_chunk::<BLOCK>);
+    match block.filter(|_| end - start <= BLOCK) {
+        Some(block) => {
+            let length = out.len() + (end - start);
+            out.extend_from_slice(block);
+            out.truncate(length);
+        }
+        None => out.extend_from_slice(&from[start..end]),
     }
 }
 
@@ -172,10 +205,26 @@ fn number(rest: &mut &[u8]) -> Result<u64, Damage> {
     }
 }
 
-/// A copy's offset and size: each bit of the code says whether a byte of them follows. Which ones
-/// do can't be foreseen, so all are taken alike, without a branch.
-fn copy(code: u8, rest: &mut &[u8]) -> Result<(u64, u64), Damage> {
-    let stated = (code & 0x7f).count_ones() as usize;
+/// How many bytes of a copy's offset follow its code, and how many of its size (times 8); and
+/// [`SPARSE`] if some in between are left out, since they are zero.
+const SHAPES: [u8; 128] = {
+    let mut shapes = [0; 128];
+    let mut code = 0u8;
+    while code < 128 {
+        let (offset, size) = (code & 0x0f, code >> 4);
+        let sparse = offset & (offset + 1) != 0 || size & (size + 1) != 0;
+        let shape = (offset.count_ones() + size.count_ones() * 8) as u8;
+        shapes[code as usize] = if sparse { SPARSE | shape } else { shape };
+        code += 1;
+    }
+    shapes
+};
+const SPARSE: u8 = 0x80;
+
+/// A copy's offset and size, and how many bytes say so: each bit of the code says whether a byte of
+/// them follows. Bytes that are not there are taken to be zero.
+#[inline]
+fn copy(code: u8, rest: &[u8]) -> (u64, u64, usize) {
     let mut left = match rest.first_chunk() {
         Some(eight) => u64::from_le_bytes(*eight),
         None => {
@@ -185,15 +234,22 @@ fn copy(code: u8, rest: &mut &[u8]) -> Result<(u64, u64), Damage> {
             u64::from_le_bytes(eight)
         }
     };
-    *rest = rest.get(stated..).ok_or(Damage::Delta)?;
-    let mut both = 0;
-    for byte in 0..7 {
-        let is_stated = u64::from(code >> byte & 1);
-        both |= (left & 0xff & is_stated.wrapping_neg()) << (8 * byte);
-        left >>= 8 * is_stated;
-    }
-    let (from, size) = (both & 0xffff_ffff, both >> 32);
-    Ok((from, if size == 0 { 0x1_0000 } else { size }))
+    let shape = SHAPES[usize::from(code & 0x7f)];
+    let (offset, size) = (u32::from(shape & 7), u32::from(shape >> 3 & 3));
+    let stated = (offset + size) as usize;
+    // Few have a zero in between: what nearly all have in common can be foreseen, and costs nothing.
+    let (from, size) = if shape & SPARSE == 0 {
+        let low = |value: u64, bytes: u32| value & !(u64::MAX << (8 * bytes));
+        (low(left, offset), low(left >> (8 * offset), size))
+    } else {
+        let mut both = 0;
+        for byte in (0..7).filter(|byte| code >> byte & 1 != 0) {
+            both |= (left & 0xff) << (8 * byte);
+            left >>= 8;
+        }
+        (both & 0xffff_ffff, both >> 32)
+    };
+    (from, if size == 0 { 0x1_0000 } else { size }, stated)
 }
 
 #[cfg(test)]
@@ -206,7 +262,7 @@ mod tests {
         let mut parsed = Parsed::default();
         // 10 → 9 bytes: copy 0..4, copy 4..6, insert "a", insert "b", copy 9..10
         let delta = [10, 9, 0x90, 4, 0x91, 4, 2, 1, b'a', 1, b'b', 0x91, 9, 1];
-        parsed.parse(&delta, 10).unwrap();
+        parsed.parse(delta[..].into(), 10).unwrap();
         let view = parsed.view();
         let segment = |at, from, copied| Segment { at, from, copied };
         assert_eq!(
@@ -265,7 +321,7 @@ mod tests {
                 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1,
             ],
         ] {
-            assert!(parsed.parse(delta, 10).is_err(), "{delta:?}");
+            assert!(parsed.parse(delta.into(), 10).is_err(), "{delta:?}");
         }
     }
 
@@ -275,7 +331,7 @@ mod tests {
             let mut parsed = Parsed::default();
             let mut framed = vec![(base % 128) as u8, 60];
             framed.extend(delta);
-            if parsed.parse(&framed, base % 128).is_ok() {
+            if parsed.parse(framed[..].into(), base % 128).is_ok() {
                 let view = parsed.view();
                 prop_assert!(view.segments.windows(2).all(|s| s[0].at < s[1].at));
             }

@@ -15,6 +15,9 @@ use crate::repo::{ObjectId, ObjectKind as Kind};
 /// Nothing but the header of a commit is read here; a merge of a thousand has 50 KB of it.
 const LONGEST_HEADER: u32 = 1 << 20;
 
+/// No commit's number.
+const NONE: u32 = u32::MAX;
+
 /// All commits, ancestors first.
 pub(super) struct Graph {
     pub(super) commits: Vec<Node>,
@@ -60,51 +63,54 @@ impl Graph {
         all.dedup_by_key(|one| one.0);
         let mut places = HashMap::with_capacity(all.len());
         for (place, (id, _)) in all.iter().enumerate() {
-            places.entry(*id).or_insert(place);
+            places.insert(*id, place as u32);
         }
-        // Clocks lie: a commit waits on the stack until its parents are numbered.
-        let mut numbers = HashMap::with_capacity(all.len());
-        let mut commits = Vec::with_capacity(all.len());
         let mut absent = 0;
+        // The parents of all, one after another, and where those of each begin.
+        let (mut parents, mut first) = (Vec::with_capacity(all.len()), vec![0]);
+        for (_, commit) in &all {
+            let here = commit.parents.iter().filter_map(|id| places.get(id));
+            parents.extend(here.copied());
+            absent += (first[first.len() - 1] + commit.parents.len() - parents.len()) as u64;
+            first.push(parents.len());
+        }
+        let parents = |place: u32| &parents[first[place as usize]..first[place as usize + 1]];
+        // Clocks lie: a commit waits on the stack until its parents are numbered.
+        let mut numbers = vec![NONE; all.len()];
+        let mut commits = Vec::with_capacity(all.len());
         let mut entered = vec![false; all.len()];
-        for start in 0..all.len() {
-            let mut stack = vec![start];
+        let mut stack = Vec::new();
+        for start in 0..all.len() as u32 {
+            stack.push(start);
             while let Some(&place) = stack.last() {
-                let (id, commit) = &all[place];
-                let first = !std::mem::replace(&mut entered[place], true);
-                let waiting =
-                    |parent: &ObjectId| places.get(parent).copied().filter(|p| !entered[*p]);
-                if first
-                    && commit
-                        .parents
-                        .iter()
-                        .any(|parent| waiting(parent).is_some())
-                {
-                    stack.extend(commit.parents.iter().filter_map(waiting));
+                let first = !std::mem::replace(&mut entered[place as usize], true);
+                let waiting = parents(place).iter().filter(|p| !entered[**p as usize]);
+                if first && waiting.clone().next().is_some() {
+                    stack.extend(waiting);
                     continue;
                 }
                 stack.pop();
-                if numbers.contains_key(id) {
+                if numbers[place as usize] != NONE {
                     continue;
                 }
-                let parents: Vec<u32> = commit
-                    .parents
-                    .iter()
-                    .filter_map(|p| numbers.get(p).copied())
-                    .collect();
-                absent += (commit.parents.len() - parents.len()) as u64;
-                numbers.insert(*id, commits.len() as u32);
+                numbers[place as usize] = commits.len() as u32;
+                let (id, commit) = &all[place as usize];
+                let parents = parents(place).iter().map(|p| numbers[*p as usize]);
                 commits.push(Node {
                     id: *id,
                     tree: commit.tree,
                     time: commit.time,
-                    parents,
+                    // One that goes round in circles has none.
+                    parents: parents.filter(|p| *p != NONE).collect(),
                 });
             }
         }
+        for place in places.values_mut() {
+            *place = numbers[*place as usize];
+        }
         Self {
             commits,
-            numbers,
+            numbers: places,
             absent,
         }
     }

@@ -1,10 +1,17 @@
 //! Inflating: whole entries in one go, since their sizes are known; streams where they are not.
 
 use super::damage::Damage;
-use super::room::Room;
+use super::room::{Ahead, Room};
 
 /// Deflate can't do better than 1032 to 1; whoever claims more lies.
 const BEST_RATIO: u64 = 1032;
+
+/// Near the end of its input, or of the room for its output, the decompressor takes one symbol at a
+/// time and watches both, which takes twice as long. Most entries are small enough to be all end:
+/// with this much more to read and to write than is needed none is (libdeflate's
+/// `FASTLOOP_MAX_BYTES_READ`, about 30, and `FASTLOOP_MAX_BYTES_WRITTEN`, 299).
+pub(super) const AHEAD: usize = 64;
+const SPARE: usize = 320;
 
 /// A reusable inflater and its buffer; one for each thread.
 pub(super) struct Inflater {
@@ -24,12 +31,12 @@ impl Default for Inflater {
 impl Inflater {
     /// Inflates the zlib stream at the start of `from` to exactly `size` bytes. What it allocates
     /// is bounded by the compressed bytes that are there.
-    pub(super) fn inflate(&mut self, from: &[u8], size: u64) -> Result<&[u8], Damage> {
+    pub(super) fn inflate(&mut self, from: &[u8], size: u64) -> Result<Ahead<'_>, Damage> {
         if size > (from.len() as u64).saturating_mul(BEST_RATIO) {
             return Err(Damage::Size);
         }
         let size = usize::try_from(size).map_err(|_| Damage::TooLarge(size))?;
-        let out = self.room.of(size);
+        let out = self.room.of(size.saturating_add(SPARE));
         match self.decompressor.zlib_decompress(from, out) {
             Ok(written) if written == size => Ok(self.room.first(size)),
             Ok(_) | Err(libdeflater::DecompressionError::InsufficientSpace) => Err(Damage::Size),

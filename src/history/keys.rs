@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::attribution::{NAMED, Story, Tracer};
-use super::objects::{Objects, Packed};
+use super::attribution::Tracer;
+use super::damage::Damage;
+use super::objects::{LARGEST, Objects, Packed};
 use super::purge::Holders;
+use super::story::{NAMED, Story};
 use super::{History, tree};
 use crate::examine::{self, Buffers};
 use crate::finding::{CommitInfo, Context, Counted, Finding, InHistory, Kept, Place, ShownPath};
@@ -137,7 +139,11 @@ impl Keys {
 impl Key {
     fn told(self, key: Fingerprint, story: Story, in_index: bool) -> Option<Told> {
         // The object of the first commit; if the key is in none, any that holds it.
-        let first = story.origin.as_ref().map(|(_, id)| *id).or(story.first);
+        let first = story
+            .origin
+            .as_ref()
+            .map(|(_, at)| at.object)
+            .or(story.first);
         let chosen = first.map(Source::Object);
         let (source, at) = chosen
             .and_then(|source| self.seen.get_key_value(&source))
@@ -182,19 +188,41 @@ impl Told {
         history: &History<'_>,
         objects: &Objects,
     ) -> Result<(Finding, bool), Stale> {
+        let told = self.finding_within(history, objects, LARGEST)?;
+        Ok(told.expect("nothing larger is read at all"))
+    }
+
+    /// The same; `None` if something that has to be read for it has more than `most` bytes.
+    pub(super) fn finding_within(
+        &self,
+        history: &History<'_>,
+        objects: &Objects,
+        most: u64,
+    ) -> Result<Option<(Finding, bool)>, Stale> {
         let Self {
             source, at, story, ..
         } = self;
         let (id, read) = match source {
-            Source::Object(id) => (Some(*id), objects.read(id).ok().flatten()),
-            Source::Unnamed(at) => (None, objects.read_packed(*at).ok()),
+            Source::Object(id) => (Some(*id), objects.read_within(id, most)),
+            Source::Unnamed(at) => (None, objects.rebuild(*at, most).map(Some)),
         };
+        let first = story.first.map(|id| (id, objects.read_within(&id, most)));
+        let is_large = |read: &Result<_, Damage>| matches!(read, Err(Damage::TooLarge(_)));
+        if most < LARGEST && (is_large(&read) || first.iter().any(|first| is_large(&first.1))) {
+            return Ok(None);
+        }
+        let read = read.ok().flatten();
+        // Nothing says what an object is called in a pack without an index but the object itself.
+        let id = id.or_else(|| {
+            let (kind, bytes) = read.as_ref()?;
+            ObjectId::of(*kind, bytes, objects.id_length())
+        });
         let (kind, bytes) = read.unwrap_or((Kind::Blob, Vec::new()));
         let matcher = history.matcher;
         let masked = |bytes: &[u8]| matcher.redact(bytes);
         let path = |bytes: &[u8]| ShownPath::new(path_from(bytes), masked(bytes));
-        let commit = |id: &ObjectId| {
-            let (_, bytes) = objects.read(id).ok().flatten()?;
+        let commit = |(id, read): (ObjectId, Result<Option<(Kind, Vec<u8>)>, Damage>)| {
+            let (_, bytes) = read.ok().flatten()?;
             let (author, time, summary) = tree::summary(&bytes);
             Some(CommitInfo {
                 id: id.to_string(),
@@ -223,7 +251,7 @@ impl Told {
             object: id.map(|id| id.to_string()).unwrap_or_default(),
             kind: kind.as_str(),
             path: origin.as_deref().map(path),
-            first: story.first.as_ref().and_then(commit),
+            first: first.and_then(commit),
             commits: Counted {
                 named: story.commits.iter().map(ObjectId::to_string).collect(),
                 count: story.commit_count,
@@ -261,8 +289,8 @@ impl Told {
             });
         }
         match (found, &self.hit) {
-            (Some(found), _) => Ok((found, true)),
-            (None, Some(hit)) => Ok((history.finding(as_seen(hit, *at), place), false)),
+            (Some(found), _) => Ok(Some((found, true))),
+            (None, Some(hit)) => Ok(Some((history.finding(as_seen(hit, *at), place), false))),
             (None, None) => Err(Stale),
         }
     }

@@ -404,7 +404,7 @@ mod tests {
                 let node = Node::whole(base.to_vec(), ()).unwrap();
                 let mut parsed = Parsed::default();
                 let delta = forge::delta(base.len(), all.len(), steps);
-                parsed.parse(&delta, base.len() as u64).unwrap();
+                parsed.parse(delta[..].into(), base.len() as u64).unwrap();
                 let version = Version {
                     delta: parsed.view(),
                     base: &node,

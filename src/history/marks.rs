@@ -88,6 +88,8 @@ pub(super) struct Results {
     crowded: bool,
     recent: Recent,
     pub(super) inserted: Vec<(usize, AnchorId)>,
+    /// Borders that a literal may cross.
+    pub(super) open: Vec<u32>,
     pub(super) fetched: Vec<u8>,
     pub(super) hits: Vec<Hit>,
     pub(super) buffers: Buffers,

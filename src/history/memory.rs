@@ -1,7 +1,6 @@
 //! What is remembered from one audit to the next: for each pack, for the loose objects and for a
 //! whole repository, which keys were seen where. Never a key: keys are named by their fingerprints,
-//! and read again where they stand. A text with a key in it (a path, the name of a ref) is not
-//! remembered either.
+//! and read again where they stand. So is a text with a key in it (`retold`).
 //!
 //! An entry depends on the rules and on the program's own sources (`SKEWER_LOGIC`, made by
 //! `build.rs`): when one of them changes, nothing is remembered. A pack is known by its checksum
@@ -10,18 +9,17 @@
 
 use std::collections::BTreeMap;
 
-use super::attribution::Story;
 use super::keys::{Keys, Source, Told};
 use super::links::Head;
 use super::loose::Found;
 use super::objects::Objects;
 use super::pack::Pack;
 use super::refs::Refs;
+use super::retold::{Retold, told};
 use super::{History, Layout};
 use crate::cache::{Cache, Decoder, Encoder, Name};
 use crate::coverage::Tally;
 use crate::examine::Limits;
-use crate::finding::{Kept, Rewrite};
 use crate::repo::{ObjectId, ObjectKind as Kind};
 use crate::rules::Rules;
 use crate::secret::Fingerprint;
@@ -30,16 +28,6 @@ use crate::secret::Fingerprint;
 const LOGIC: &str = env!("SKEWER_LOGIC");
 
 const KINDS: [Kind; 4] = [Kind::Commit, Kind::Tree, Kind::Blob, Kind::Tag];
-
-const KEPT: [Kept; 7] = [
-    Kept::Branch,
-    Kept::Tag,
-    Kept::Remote,
-    Kept::Stash,
-    Kept::Note,
-    Kept::OtherRef,
-    Kept::Reflog,
-];
 
 /// The memory of earlier audits.
 #[derive(Debug)]
@@ -208,7 +196,13 @@ impl Memory {
     }
 
     /// What is known of a repository that is as it was.
-    pub(super) fn whole(&self, layout: &Layout, state: &Name) -> Option<Whole> {
+    pub(super) fn whole(
+        &self,
+        layout: &Layout,
+        state: &Name,
+        objects: &Objects,
+        refs: &Refs,
+    ) -> Option<Whole> {
         let bytes = self.cache.get(&self.whole_name(layout))?;
         let bytes = bytes.strip_prefix(state.as_bytes())?;
         let mut entry = Decoder::new(bytes);
@@ -217,18 +211,19 @@ impl Memory {
             packed: tally(&mut entry)?,
             members: tally(&mut entry)?,
             left_out: asked(&mut entry, Decoder::number)?,
-            told: entry.list(|entry| told(entry, layout.id_length))?,
+            told: entry.list(|entry| told(entry, objects, refs))?,
             remembered: true,
         };
         entry.is_empty().then_some(whole)
     }
 
-    /// Remembers a repository, unless there is a key in what would be written down.
+    /// Remembers a repository. Names with keys in them are not written down, but where they stand.
     pub(super) fn keep_whole(
         &self,
         history: &History<'_>,
         layout: &Layout,
         state: &Name,
+        refs: &Refs,
         whole: &Whole,
     ) {
         let mut entry = Encoder::default();
@@ -238,24 +233,9 @@ impl Memory {
         put_tally(&mut entry, whole.members);
         put_asked(&mut entry, whole.left_out, Encoder::number);
         let clean = |text: &[u8]| history.matcher.search_all(text).is_empty();
-        let may_be_kept = |told: &Told| {
-            let Story {
-                paths,
-                origin,
-                held_by,
-                reached_from,
-                ..
-            } = &told.story;
-            let paths = paths.keys().chain(origin.iter().map(|(path, _)| path));
-            let named = matches!(told.source, Source::Object(_));
-            named
-                && paths
-                    .chain(held_by)
-                    .chain(reached_from)
-                    .all(|text| clean(text))
-        };
-        if whole.told.iter().all(may_be_kept) {
-            entry.list(whole.told.iter(), put_told);
+        let retold = Retold::new(refs, &clean);
+        if whole.told.iter().all(|told| retold.may_be_kept(told)) {
+            entry.list(whole.told.iter(), |entry, told| retold.put(entry, told));
             self.put(self.whole_name(layout), entry);
         }
     }
@@ -295,14 +275,18 @@ fn tally(entry: &mut Decoder<'_>) -> Option<Tally> {
 }
 
 /// The answer to a question that may not have been asked.
-fn put_asked<T>(entry: &mut Encoder, answer: Option<T>, put: impl FnOnce(&mut Encoder, T)) {
+pub(super) fn put_asked<T>(
+    entry: &mut Encoder,
+    answer: Option<T>,
+    put: impl FnOnce(&mut Encoder, T),
+) {
     entry.number(answer.is_some().into());
     if let Some(answer) = answer {
         put(entry, answer);
     }
 }
 
-fn asked<'a, T>(
+pub(super) fn asked<'a, T>(
     entry: &mut Decoder<'a>,
     get: impl FnOnce(&mut Decoder<'a>) -> Option<T>,
 ) -> Option<Option<T>> {
@@ -312,7 +296,7 @@ fn asked<'a, T>(
     }
 }
 
-fn id(entry: &mut Decoder<'_>, length: usize) -> Option<ObjectId> {
+pub(super) fn id(entry: &mut Decoder<'_>, length: usize) -> Option<ObjectId> {
     ObjectId::from_bytes(entry.raw(length)?)
 }
 
@@ -320,7 +304,7 @@ fn head(entry: &mut Decoder<'_>) -> Option<Head> {
     Some(Head::from_be_bytes(entry.raw(8)?.try_into().ok()?))
 }
 
-fn fingerprint(entry: &mut Decoder<'_>) -> Option<Fingerprint> {
+pub(super) fn fingerprint(entry: &mut Decoder<'_>) -> Option<Fingerprint> {
     std::str::from_utf8(entry.bytes()?).ok()?.parse().ok()
 }
 
@@ -340,86 +324,4 @@ fn seen(entry: &mut Decoder<'_>, length: usize) -> Option<Seen> {
         let places = entry.list(|entry| Some((id(entry, length)?, entry.number()?)))?;
         Some((key, places))
     })
-}
-
-fn put_told(entry: &mut Encoder, told: &Told) {
-    let Source::Object(id) = told.source else {
-        return;
-    };
-    let story = &told.story;
-    entry.bytes(told.key.to_string().as_bytes());
-    entry.raw(id.as_bytes());
-    for number in [told.at, told.objects, u64::from(told.in_index)] {
-        entry.number(number);
-    }
-    for number in [
-        story.commit_count,
-        story.held_by_count,
-        story.reached_from_count,
-        story.rewrite.commits,
-        story.rewrite.branches,
-        story.rewrite.tags,
-    ] {
-        entry.number(number);
-    }
-    let is_kept = |kept: &Kept| u64::from(story.kept.contains(kept));
-    let kept = KEPT
-        .iter()
-        .rev()
-        .fold(0, |bits, kept| bits << 1 | is_kept(kept));
-    entry.number(kept);
-    entry.list(story.first.iter(), |entry, id| entry.raw(id.as_bytes()));
-    entry.list(story.commits.iter(), |entry, id| entry.raw(id.as_bytes()));
-    let put_path = |entry: &mut Encoder, (path, id): (&Vec<u8>, &ObjectId)| {
-        entry.bytes(path);
-        entry.raw(id.as_bytes());
-    };
-    entry.list(story.paths.iter(), put_path);
-    entry.list(story.origin.iter(), |entry, (path, id)| {
-        put_path(entry, (path, id))
-    });
-    for names in [&story.held_by, &story.reached_from] {
-        entry.list(names.iter(), |entry, name| entry.bytes(name));
-    }
-}
-
-fn told(entry: &mut Decoder<'_>, length: usize) -> Option<Told> {
-    let key = fingerprint(entry)?;
-    let source = Source::Object(id(entry, length)?);
-    let (at, objects, in_index) = (entry.number()?, entry.number()?, entry.number()? != 0);
-    let (commit_count, held_by_count, reached_from_count) =
-        (entry.number()?, entry.number()?, entry.number()?);
-    let rewrite = Rewrite {
-        commits: entry.number()?,
-        branches: entry.number()?,
-        tags: entry.number()?,
-    };
-    let bits = entry.number()?;
-    let kept = KEPT
-        .iter()
-        .enumerate()
-        .filter(|(bit, _)| bits >> bit & 1 != 0);
-    let kept = kept.map(|(_, kept)| *kept).collect();
-    let first = entry.list(|entry| id(entry, length))?.pop();
-    let commits = entry.list(|entry| id(entry, length))?;
-    let path = |entry: &mut Decoder<'_>| Some((entry.bytes()?.to_vec(), id(entry, length)?));
-    let paths = entry.list(path)?.into_iter().collect();
-    let origin = entry.list(path)?.pop();
-    let name = |entry: &mut Decoder<'_>| entry.bytes().map(<[u8]>::to_vec);
-    let (held_by, reached_from) = (entry.list(name)?, entry.list(name)?);
-    let story = Story {
-        first,
-        commits,
-        commit_count,
-        paths,
-        origin,
-        held_by,
-        held_by_count,
-        reached_from,
-        reached_from_count,
-        rewrite,
-        cut: false,
-        kept,
-    };
-    Some(Told::remembered(key, source, at, objects, in_index, story))
 }

@@ -41,15 +41,18 @@ mod ranged;
 #[cfg(test)]
 mod real;
 mod refs;
+mod retold;
 mod room;
 mod search;
 mod sets;
 mod single;
+mod story;
 mod tree;
 mod version;
 mod walk;
 
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -62,7 +65,7 @@ use crate::finding::{self, Finding, Location, Place, ShownPath, Status};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, Repository};
 use crate::secret::Masked;
-use crate::suppress::Suppressor;
+use crate::suppress::{Suppressor, hash_of};
 
 /// Where a repository keeps things.
 #[derive(Clone, Debug)]
@@ -197,9 +200,30 @@ impl History<'_> {
     }
 
     /// A member that could not be read, of what is called `name`.
-    fn unread(&self, name: &Masked, one: &UnreadMember, coverage: &mut Coverage) {
-        let what = Masked::vouched(format!("{name}{}", finding::Way(&one.members)));
-        coverage.fail_member(what, &one.why);
+    /// Counts members that could not be read, unless somebody acknowledged them. `file` is what they
+    /// are in, as reports show it, if they do: an object is known by its bytes alone, which `again`
+    /// gives.
+    fn unread<'r, 'u>(
+        &self,
+        name: &Masked,
+        file: Option<&str>,
+        unread: impl IntoIterator<Item = &'u UnreadMember>,
+        again: impl FnOnce() -> Option<Box<dyn Read + 'r>>,
+        coverage: &mut Coverage,
+    ) {
+        let mut unread = unread.into_iter().peekable();
+        let hash = match self.suppress.has_members() && unread.peek().is_some() {
+            true => again().and_then(|reader| hash_of(reader).ok()),
+            false => None,
+        };
+        for one in unread {
+            let what = Masked::vouched(format!("{name}{}", finding::Way(&one.members)));
+            let names: Vec<String> = one.members.iter().map(|m| m.to_string()).collect();
+            match hash.is_some_and(|hash| self.suppress.acknowledges(file, &names, &hash)) {
+                true => coverage.accept_member(what, &one.why),
+                false => coverage.fail_member(what, &one.why),
+            }
+        }
     }
 
     fn examiner<'e>(&'e self, go_on: &'e (dyn Fn() -> bool + Sync)) -> Examiner<'e> {
@@ -246,9 +270,9 @@ impl History<'_> {
             outcome.coverage.members.merge(members);
             let coverage = &mut outcome.coverage;
             coverage.exclude_all(Excluded::SeenBefore, seen_before);
-            for one in &unread {
-                self.unread(&self.masked(path), one, &mut outcome.coverage);
-            }
+            let name = self.masked(path);
+            let again = || Some(Box::new(File::open(path).ok()?) as Box<dyn Read>);
+            self.unread(&name, Some(&name.to_string()), &unread, again, coverage);
             if packed {
                 outcome.coverage.exclude(Excluded::Packed, bytes);
             }

@@ -169,7 +169,7 @@ impl Objects {
                 (kind, header.size, Box::new(stream))
             }
             _ => {
-                let (kind, bytes) = self.read_packed(at)?;
+                let (kind, bytes) = self.rebuild(at, LARGEST)?;
                 (kind, bytes.len() as u64, Box::new(Cursor::new(bytes)))
             }
         };
@@ -190,26 +190,35 @@ impl Objects {
 
     /// An object and its bytes; `None` if it isn't here.
     pub(super) fn read(&self, id: &ObjectId) -> Result<Option<(Kind, Vec<u8>)>, Damage> {
-        if let Some(at) = self.find(id) {
-            return self.read_packed(at).map(Some);
-        }
-        loose::read(&self.directories, id, LARGEST)
+        self.read_within(id, LARGEST)
     }
 
-    /// Rebuilds a packed object.
-    pub(super) fn read_packed(&self, at: Packed) -> Result<(Kind, Vec<u8>), Damage> {
+    /// The same, unless it or what it is made of has more than `most` bytes.
+    pub(super) fn read_within(
+        &self,
+        id: &ObjectId,
+        most: u64,
+    ) -> Result<Option<(Kind, Vec<u8>)>, Damage> {
+        if let Some(at) = self.find(id) {
+            return self.rebuild(at, most).map(Some);
+        }
+        loose::read(&self.directories, id, most)
+    }
+
+    /// Rebuilds a packed object, unless it or what it is made of has more than `most` bytes.
+    pub(super) fn rebuild(&self, at: Packed, most: u64) -> Result<(Kind, Vec<u8>), Damage> {
         let mut chain = vec![at];
         let mut inflater = Inflater::default();
         // Down to the bytes …
         let (kind, mut bytes) = loop {
             let at = chain[chain.len() - 1];
             let (header, data) = self.packs[at.pack as usize].entry(at.start)?;
-            if header.size > LARGEST {
+            if header.size > most {
                 return Err(Damage::TooLarge(header.size));
             }
             let base = match header.form {
                 Form::Whole(kind) => {
-                    let bytes = inflater.inflate(data, header.size)?;
+                    let bytes = inflater.inflate(data, header.size)?.own();
                     chain.pop();
                     break (kind, bytes.to_vec());
                 }
@@ -217,7 +226,7 @@ impl Objects {
                 Form::Reference(id) => match self.base(&id, at) {
                     Some(base) => base,
                     None => {
-                        let base = loose::read(&self.directories, &id, LARGEST)?;
+                        let base = loose::read(&self.directories, &id, most)?;
                         break base.ok_or(Damage::Base(id))?;
                     }
                 },
@@ -234,7 +243,7 @@ impl Objects {
             let delta = inflater.inflate(data, header.size)?;
             parsed.parse(delta, bytes.len() as u64)?;
             let delta = parsed.view();
-            if u64::from(delta.length) > LARGEST {
+            if u64::from(delta.length) > most {
                 return Err(Damage::TooLarge(delta.length.into()));
             }
             let base = Node::whole(bytes, ())?;

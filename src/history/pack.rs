@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::damage::Damage;
 use super::idx::Index;
-use super::inflate::measure;
+use super::inflate::{AHEAD, measure};
 use super::map::Map;
 use crate::repo::{ObjectId, ObjectKind as Kind};
 
@@ -263,10 +263,10 @@ impl Pack {
         self.header_at(start as usize, end as usize)
     }
 
-    /// The compressed data of an entry, and perhaps more.
+    /// The compressed data of an entry, and a little of what follows it: see [`AHEAD`].
     pub(super) fn data(&self, entry: u32, header: &Header) -> &[u8] {
         let end = self.table().starts[entry as usize + 1] as usize;
-        &self.map[header.data..end]
+        &self.map[header.data..(end + AHEAD).min(self.map.len())]
     }
 
     /// The header of the entry that begins at `offset`, and its compressed data with whatever

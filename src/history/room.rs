@@ -25,8 +25,34 @@ impl Room {
     }
 
     /// The first `size` bytes, which were asked for before.
-    pub(super) fn first(&self, size: usize) -> &[u8] {
-        &self.0[..size]
+    pub(super) fn first(&self, size: usize) -> Ahead<'_> {
+        let bytes = &self.0;
+        Ahead { bytes, size }
+    }
+}
+
+/// Some bytes, and more behind them that means nothing: who reads in blocks may read that, too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead<'a> {
+    bytes: &'a [u8],
+    size: usize,
+}
+
+impl<'a> Ahead<'a> {
+    /// The bytes and whatever is behind them.
+    pub(super) fn all(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub(super) fn own(self) -> &'a [u8] {
+        &self.bytes[..self.size]
+    }
+}
+
+impl<'a> From<&'a [u8]> for Ahead<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        let size = bytes.len();
+        Self { bytes, size }
     }
 }
 
@@ -38,7 +64,7 @@ mod tests {
     fn what_was_large_once_is_given_back() {
         let mut room = Room::default();
         room.of(3)[2] = 7;
-        assert_eq!((room.of(2).len(), room.first(3)[2]), (2, 7));
+        assert_eq!((room.of(2).len(), room.first(3).own()[2]), (2, 7));
         assert_eq!(room.of(KEPT + 1).len(), KEPT + 1);
         room.of(1);
         assert_eq!(room.0.len(), LEAST);

@@ -236,17 +236,25 @@ impl<'a> Search<'a> {
     fn search_delta(&self, version: Version<'_, Marks>, carried: &[Mark], results: &mut Results) {
         let delta = version.delta;
         self.search_inserted(delta.inserted, &mut results.inserted);
+        let mut list = std::mem::take(&mut results.open);
+        for number in self.borders.open(delta, &mut list) {
+            self.cross(version, *number as usize, results);
+        }
+        results.open = list;
+        if !carried.is_empty() {
+            for (number, segment) in delta.segments.iter().enumerate() {
+                if segment.copied {
+                    self.carry(version, segment, delta.end(number), carried, results);
+                }
+            }
+        }
         let mut next = 0;
-        for (number, segment) in delta.segments.iter().enumerate() {
-            let end = delta.end(number);
-            if number > 0 {
-                self.cross(version, number, results);
+        let runs = delta.segments.iter().enumerate().filter(|s| !s.1.copied);
+        for (number, segment) in runs {
+            if next == results.inserted.len() {
+                break;
             }
-            if segment.copied {
-                self.carry(version, segment, end, carried, results);
-                continue;
-            }
-            let last = segment.from as usize + (end - segment.at) as usize;
+            let last = segment.from as usize + (delta.end(number) - segment.at) as usize;
             while let Some(&(at, id)) = results.inserted.get(next).filter(|(at, _)| *at < last) {
                 next += 1;
                 if let Some(id) = self.whole_anchor(id, last - at) {
@@ -275,9 +283,6 @@ impl<'a> Search<'a> {
         carried: &[Mark],
         results: &mut Results,
     ) {
-        if carried.is_empty() {
-            return;
-        }
         let source = segment.from..segment.from + (end - segment.at);
         let first = carried.partition_point(|mark| mark.at < source.start);
         for mark in carried[first..]
@@ -307,30 +312,26 @@ impl<'a> Search<'a> {
     /// Anchors across the border before segment `number`.
     fn cross(&self, version: Version<'_, Marks>, number: usize, results: &mut Results) {
         let delta = version.delta;
-        let (left, right) = (&delta.segments[number - 1], &delta.segments[number]);
-        let run = |segment: &Segment, end: u32| {
-            let from = segment.from as usize;
-            &delta.inserted[from..from + (end - segment.at) as usize]
-        };
-        let border = right.at;
-        if !right.copied && !self.borders.may_follow(run(right, delta.end(number))) {
+        let last = version.before(number);
+        if !self.borders.goes_on(last) {
             return;
         }
-        if !left.copied && !self.borders.may_precede(run(left, border)) {
-            return;
-        }
-        let (last, first) = (version.before(number), version.first(number));
+        let first = version.first(number);
         let cuts = self.borders.crossing(last, first);
         if cuts.is_empty() {
             return;
         }
+        let border = delta.segments[number].at;
         // One more byte of each literal says no to nearly all.
         let (before, behind) = (version.second_before(number), version.second(number));
         for cut in cuts {
             let literal = self.matcher.anchors().literal(cut.anchor);
             let (one, other) = literal.split_at(cut.before);
             let differs = |here: Option<u8>, there: Option<&u8>| matches!((here, there), (Some(here), Some(there)) if here != *there);
-            if differs(before, one.iter().nth_back(1)) || differs(behind, other.get(1)) {
+            if other[0] != first
+                || differs(before, one.iter().nth_back(1))
+                || differs(behind, other.get(1))
+            {
                 continue;
             }
             let end = border + other.len() as u32;

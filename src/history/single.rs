@@ -37,10 +37,11 @@ impl Database<'_> {
         self.coverage.members.merge(seen.members);
         self.coverage
             .exclude_all(Excluded::SeenBefore, seen.seen_before);
-        for one in &seen.unread {
-            let name = Masked::vouched(format!("object {}", found.id));
-            self.history.unread(&name, one, &mut self.coverage);
-        }
+        let name = Masked::vouched(format!("object {}", found.id));
+        let again = || Some(self.objects.stream(&found.id).ok()??.body);
+        let coverage = &mut self.coverage;
+        self.history
+            .unread(&name, None, &seen.unread, again, coverage);
     }
 }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::damage::Damage;
-use super::delta::{Delta, Segment};
+use super::delta::{BLOCK, Delta, Segment, append};
 use super::room::KEPT;
 
 /// What putting one segment into a rope costs, in bytes that could be copied in that time.
@@ -93,16 +93,17 @@ impl Rope {
         self.length += length;
     }
 
-    fn insert(&mut self, bytes: &[u8]) {
-        if self.segments.last().is_none_or(|last| last.copied) && !bytes.is_empty() {
+    /// Appends a range of inserted bytes.
+    fn insert(&mut self, bytes: &[u8], range: Range<u32>) {
+        if self.segments.last().is_none_or(|last| last.copied) && !range.is_empty() {
             self.segments.push(Segment {
                 at: self.length,
                 from: self.inserted.len() as u32,
                 copied: false,
             });
         }
-        self.inserted.extend_from_slice(bytes);
-        self.length += bytes.len() as u32;
+        self.length += range.end - range.start;
+        append(&mut self.inserted, bytes, range);
     }
 
     fn clear(&mut self) {
@@ -154,7 +155,7 @@ impl<M> Node<M> {
         if length > LARGEST_REBUILT {
             return Err(Damage::TooLarge(length.into()));
         }
-        let mut bytes = Vec::with_capacity(length as usize);
+        let mut bytes = Vec::with_capacity(length as usize + BLOCK);
         let cursors = &scratch.cursors;
         Version {
             delta,
@@ -175,16 +176,14 @@ impl<M> Node<M> {
         let Scratch { rope, cursors } = scratch;
         rope.clear();
         for (number, segment) in delta.segments.iter().enumerate() {
-            let from = segment.from as usize;
-            let length = delta.end(number) - segment.at;
+            let from = segment.from..segment.from + (delta.end(number) - segment.at);
             if !segment.copied {
-                rope.insert(&delta.inserted[from..from + length as usize]);
+                rope.insert(delta.inserted, from);
                 continue;
             }
-            let copied = segment.from..segment.from + length;
-            self.pieces(copied, cursors, |piece| match piece {
+            self.pieces(from, cursors, |piece| match piece {
                 Piece::Copied(range) => rope.copy(range.start, range.end - range.start),
-                Piece::Inserted(bytes) => rope.insert(bytes),
+                Piece::Inserted(bytes, range) => rope.insert(bytes, range),
             });
             // What is copied twice is paid twice.
             if rope.price() > most {
@@ -227,7 +226,7 @@ impl<M> Node<M> {
         parts(rope, range, &cursors.base, |from, copied| {
             piece(match copied {
                 true => Piece::Copied(from),
-                false => Piece::Inserted(&rope.inserted[from.start as usize..from.end as usize]),
+                false => Piece::Inserted(rope.inserted, from),
             });
         });
     }
@@ -236,7 +235,8 @@ impl<M> Node<M> {
 enum Piece<'a> {
     /// Of the bytes that were rebuilt.
     Copied(Range<u32>),
-    Inserted(&'a [u8]),
+    /// Of these that were inserted.
+    Inserted(&'a [u8], Range<u32>),
 }
 
 /// Where the bytes of a range come from: each part, and whether it is copied.
@@ -259,6 +259,8 @@ fn parts(
         at = end;
         number += 1;
     }
+    // What is asked for next mostly begins where this ended.
+    cursor.set(number - 1);
 }
 
 impl<M> Version<'_, M> {
@@ -299,13 +301,12 @@ impl<M> Version<'_, M> {
     /// Appends the bytes of `range`, which lies in the version, to `out`.
     pub(super) fn fetch(&self, range: Range<u32>, out: &mut Vec<u8>) {
         parts(self.delta, range, &self.cursors.version, |from, copied| {
-            let bytes = |from: Range<u32>| from.start as usize..from.end as usize;
             if !copied {
-                return out.extend_from_slice(&self.delta.inserted[bytes(from)]);
+                return append(out, self.delta.inserted, from);
             }
             self.base.pieces(from, self.cursors, |piece| match piece {
-                Piece::Copied(range) => out.extend_from_slice(&self.base.bytes[bytes(range)]),
-                Piece::Inserted(inserted) => out.extend_from_slice(inserted),
+                Piece::Copied(range) => append(out, &self.base.bytes, range),
+                Piece::Inserted(bytes, range) => append(out, bytes, range),
             });
         });
     }

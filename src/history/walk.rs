@@ -309,7 +309,7 @@ impl<V: Visit> Worker<'_, V> {
                     false => Err(Damage::Size),
                 };
             }
-            let bytes = self.inflater.inflate(data, header.size)?;
+            let bytes = self.inflater.inflate(data, header.size)?.own();
             let marks = self.visit.whole(&mut self.local, entry, kind, bytes);
             if self.forest.children(entry).is_empty() {
                 return Ok(None);

@@ -1,6 +1,11 @@
 //! Object ids of both lengths.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use sha2::{Digest, Sha256};
+
+use super::ObjectKind;
 
 /// Which hash names a repository's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +36,7 @@ impl ObjectFormat {
 }
 
 /// Names an object: a SHA-1 or a SHA-256, shown in hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectId {
     bytes: [u8; 32],
     length: u8,
@@ -68,6 +73,25 @@ impl ObjectId {
         })
     }
 
+    /// The id of an object of `length` bytes (20 or 32) of id: the hash of what it is, how long, and
+    /// its content (git-hash-object(1)). `None` for another length.
+    pub fn of(kind: ObjectKind, content: &[u8], length: usize) -> Option<Self> {
+        match length {
+            20 => {
+                let kind = git2::ObjectType::from_str(kind.as_str())?;
+                let id = git2::Oid::hash_object(kind, content).ok()?;
+                Self::from_bytes(id.as_bytes())
+            }
+            32 => {
+                let mut hash = Sha256::new();
+                hash.update(format!("{} {}\0", kind.as_str(), content.len()));
+                hash.update(content);
+                Self::from_bytes(&hash.finalize())
+            }
+            _ => None,
+        }
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
@@ -76,6 +100,14 @@ impl ObjectId {
     /// Whether this is git's way to write "no object".
     pub fn is_zero(&self) -> bool {
         self.bytes == [0; 32]
+    }
+}
+
+/// Eight bytes of it are as good as all: they are a hash themselves.
+impl Hash for ObjectId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.bytes;
+        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
     }
 }
 
@@ -104,6 +136,10 @@ mod tests {
             let id = ObjectId::from_bytes(&raw).expect("a known length");
             assert_eq!(ObjectId::from_hex(id.to_string().as_bytes()), Some(id));
             assert_eq!(id.as_bytes(), raw);
+        }
+        for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+            let empty = ObjectId::of(ObjectKind::Tree, b"", format.bytes());
+            assert_eq!(empty, Some(format.empty_tree()));
         }
         assert_eq!(ObjectId::from_bytes(&[0; 21]), None);
         assert_eq!(ObjectId::from_hex(&[b'g'; 40]), None);

@@ -7,20 +7,18 @@ mod objects;
 mod paths;
 mod places;
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sha2::{Digest, Sha256};
-
 use crate::config::Globs;
-use crate::coverage::{Coverage, Excluded, Failure, Progress, Unread};
+use crate::coverage::{Coverage, Excluded, Failure, Progress};
 use crate::examine::{Buffers, Examiner, Found, Seen, Unpacking, UnreadMember};
 use crate::finding::{Finding, Location, Place, ShownPath, Status, Way};
 use crate::matcher::Matcher;
 use crate::secret::Masked;
-use crate::suppress::Suppressor;
+use crate::suppress::{Suppressor, hash_of};
 
 /// Who is told what happens while it happens. Called from many threads.
 pub trait Observer: Sync {
@@ -97,20 +95,6 @@ pub struct Scan<'a> {
     layouts: layouts::Layouts,
     /// Git directories that are searched by other means.
     elsewhere: Vec<PathBuf>,
-}
-
-/// The SHA-256 of what was read.
-fn sha256(mut reader: impl Read) -> io::Result<[u8; 32]> {
-    let mut hash = Sha256::new();
-    let mut block = vec![0; 64 << 10];
-    loop {
-        match reader.read(&mut block) {
-            Ok(0) => return Ok(hash.finalize().into()),
-            Ok(read) => hash.update(&block[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// A lock whose data is whole even if a thread panicked while it held it: all of them only push.
@@ -263,33 +247,23 @@ impl<'a> Scan<'a> {
     ) {
         let accepted = self.accepts(place.path().map(ShownPath::raw));
         let hash = match self.settings.suppress.has_members() && !unread.is_empty() {
-            true => again().and_then(|reader| sha256(reader).ok()),
+            true => again().and_then(|reader| hash_of(reader).ok()),
             false => None,
         };
         for UnreadMember { members, why } in unread {
             let what = Masked::vouched(format!("{}{}", place.masked(), Way(members)));
-            let names = members.iter().map(|member| member.to_string());
-            let names: Vec<String> = std::iter::once(place.masked().to_string())
-                .chain(names)
-                .collect();
-            // Whoever acknowledged a container acknowledged what is in it.
-            let mut ways = (1..=names.len()).map(|steps| Masked::vouched(names[..steps].join("!")));
-            let acknowledged = hash.is_some_and(|hash| {
-                ways.any(|way| self.settings.suppress.acknowledges(&way, &hash).is_some())
-            });
+            let file = place.masked().to_string();
+            let names: Vec<String> = members.iter().map(|member| member.to_string()).collect();
+            let acknowledges = |hash| {
+                let suppress = &self.settings.suppress;
+                suppress.acknowledges(Some(&file), &names, &hash)
+            };
+            let acknowledged = hash.is_some_and(acknowledges);
             match accepted || acknowledged {
-                true => self.accept_member(what, why),
+                true => lock(&self.coverage).accept_member(what, why),
                 false => lock(&self.coverage).fail_member(what, why),
             }
         }
-    }
-
-    fn accept_member(&self, what: Masked, why: &Unread) {
-        lock(&self.coverage).accepted.push(Failure {
-            what,
-            why: why.to_string(),
-            reason: Some(why.as_str()),
-        });
     }
 
     fn found(&self, found: Found, place: &Place) {

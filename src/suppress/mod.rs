@@ -5,9 +5,11 @@ mod baseline;
 mod marker;
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use jiff::civil::Date;
+use sha2::{Digest, Sha256};
 
 pub use self::baseline::{Baseline, BaselineError, Entry, Member, Replaced};
 pub use self::marker::{MARKER, Markers, PEERS, SHORTEST_PREFIX, marker, markers_count_in};
@@ -20,6 +22,20 @@ struct Tracked {
     shown: account::Entry,
     active: bool,
     used: AtomicBool,
+}
+
+/// The SHA-256 of what a reader gives: what is acknowledged is known by it.
+pub fn hash_of(mut reader: impl Read) -> io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut block = vec![0; 64 << 10];
+    loop {
+        match reader.read(&mut block) {
+            Ok(0) => return Ok(hash.finalize().into()),
+            Ok(read) => hash.update(&block[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Judges the findings of one run. Shared by all threads. The default one has no baseline and
@@ -85,15 +101,31 @@ impl Suppressor {
         marker(line, fingerprint, self.markers)
     }
 
-    /// Whether somebody acknowledged that what is shown as `path` and has this SHA-256 can't be
-    /// read; if so, the reason.
-    pub fn acknowledges(&self, path: &Masked, sha256: &[u8; 32]) -> Option<&Masked> {
-        let (bytes, tracked) = self.members.get(&path.to_string())?;
-        if bytes != sha256 {
-            return None;
+    /// Whether somebody acknowledged that a member can't be read, or what it is in: `members` is the
+    /// way to it, and `file`, which has this SHA-256, what reports show. A file that is known by its
+    /// bytes alone (an object of history) may have any name.
+    pub fn acknowledges(&self, file: Option<&str>, members: &[String], sha256: &[u8; 32]) -> bool {
+        let is_meant = |path: &str| {
+            // Whoever acknowledged a container acknowledged what is in it.
+            (0..=members.len()).any(|steps| {
+                let way: String = members[..steps].iter().flat_map(|m| ["!", m]).collect();
+                match (file, path.strip_suffix(&way)) {
+                    (Some(file), Some(rest)) => rest == file,
+                    (None, Some(rest)) => !rest.contains('!'),
+                    (_, None) => false,
+                }
+            })
+        };
+        let mut acknowledged = false;
+        for (_, (_, tracked)) in self
+            .members
+            .iter()
+            .filter(|(path, (bytes, _))| bytes == sha256 && is_meant(path))
+        {
+            tracked.used.store(true, Relaxed);
+            acknowledged |= tracked.active;
         }
-        tracked.used.store(true, Relaxed);
-        tracked.active.then_some(&tracked.shown.reason)
+        acknowledged
     }
 
     /// Whether any member is acknowledged: if not, nobody need hash what can't be read.
@@ -210,13 +242,15 @@ mod tests {
         baseline.members.insert("dist/a.zip!b".to_owned(), member);
         let run = suppressor(&baseline, Markers::Own);
         assert!(run.has_members());
-        let path = Masked::vouched("dist/a.zip!b");
-        assert_eq!(run.acknowledges(&path, &[6; 32]), None);
+        let asked = |file, members: &[&str], bytes| {
+            let members: Vec<String> = members.iter().map(|m| (*m).to_owned()).collect();
+            run.acknowledges(file, &members, &[bytes; 32])
+        };
+        let file = Some("dist/a.zip");
+        assert!(!asked(file, &["b"], 6) && !asked(file, &[], 5) && !asked(file, &["c"], 5));
+        assert!(!asked(Some("a.zip"), &["b"], 5) && !asked(None, &["c", "b"], 5));
         assert_eq!(run.loose_ends(true).unused.len(), 1);
-        assert_eq!(
-            run.acknowledges(&path, &[5; 32]),
-            Some(&Masked::vouched("vendor's password"))
-        );
+        assert!(asked(file, &["b"], 5) && asked(file, &["b", "c"], 5) && asked(None, &["b"], 5));
         assert!(run.loose_ends(true).unused.is_empty());
     }
 
