@@ -4,6 +4,9 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::read::ZlibDecoder;
 
+use crate::unpack::Section;
+use crate::unpack::part::Between;
+
 /// What there is to be done about a stream.
 pub(super) enum Opened<'a> {
     /// Nothing: it lies there as it is, or as an image.
@@ -18,13 +21,17 @@ pub(super) enum Opened<'a> {
 const MOST: usize = 8;
 
 /// Undoes the filters of a stream.
-pub(super) fn open<'a>(stream: impl Read + 'a, filters: &[&[u8]]) -> Opened<'a> {
+pub(super) fn open<'a>(stream: Section<'a>, filters: &[&[u8]]) -> Opened<'a> {
+    let packed = stream.left();
     let mut reader: Box<dyn Read + 'a> = Box::new(stream);
     let mut is_plain = true;
     if filters.len() > MOST {
         return Opened::Unknown(format!("{} of them", filters.len()));
     }
     for filter in filters {
+        if !is_plain {
+            reader = Box::new(Between::new(reader, packed));
+        }
         reader = match *filter {
             b"FlateDecode" | b"Fl" => Box::new(ZlibDecoder::new(reader)),
             b"ASCIIHexDecode" | b"AHx" => Box::new(Hexadecimal(BufReader::new(reader))),

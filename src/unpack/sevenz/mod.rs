@@ -201,6 +201,8 @@ impl From<Cannot> for Unread {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::super::testing::{self, Notes};
 
     /// An archive that 7-Zip 16 made of [`files`], see `tests/archives/README.md`.
@@ -363,5 +365,37 @@ mod tests {
         assert_eq!(unread(1000).len(), 1000);
         let unread = unread(100_000);
         assert!(unread.len() == 1 && unread[0].1.contains("more than"));
+    }
+
+    #[test]
+    fn what_comes_to_nothing_in_the_end_is_bounded() {
+        let deflate = |bytes: &[u8]| {
+            let mut to =
+                flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+            to.write_all(bytes).unwrap();
+            to.finish().unwrap()
+        };
+        let nothing = b"\0\0\0\xff\xff".repeat(500_000);
+        let packed = deflate(&deflate(&nothing));
+        let size = |size: usize| [0xc0 | (size >> 16) as u8, size as u8, (size >> 8) as u8];
+        let (start, length) = (packed.len() as u64, packed.len() as u8);
+        let coder = [3, 4, 1, 8];
+        // Three coders, the second upon the first, the third upon that.
+        let folder = [&[3][..], &coder, &coder, &coder, &[1, 0, 2, 1]].concat();
+        let header = [
+            &[1, 4, 6, 0, 1, 9, length, 0, 7, 0x0b, 1, 0][..],
+            &folder,
+            &[0x0c],
+            &[size(3000), size(nothing.len()), size(9)].concat(),
+            &[0, 0, 0],
+        ];
+        let mut bytes = plain(&header.concat());
+        bytes[12..20].copy_from_slice(&start.to_le_bytes());
+        bytes.splice(32..32, packed);
+        let unread = testing::unpack("", &bytes).unread();
+        assert!(
+            unread.len() == 1 && unread[0].1.contains("between its decoders"),
+            "{unread:?}"
+        );
     }
 }
