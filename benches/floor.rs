@@ -90,11 +90,13 @@ fn floor(pack: &Path, matcher: &Matcher, threads: usize) -> (usize, usize) {
                             7 => at += 20,
                             _ => {}
                         }
-                        if buffer.len() < size {
-                            buffer.resize(size * 2, 0);
+                        // More of both than is needed, so that no entry is all slow end.
+                        let (ahead, room) = ((end + 64).min(pack.len()), size + 320);
+                        if buffer.len() < room {
+                            buffer.resize(room * 2, 0);
                         }
                         inflater
-                            .zlib_decompress(&pack[at..end], &mut buffer[..size])
+                            .zlib_decompress(&pack[at..ahead], &mut buffer[..room])
                             .expect("a sound pack");
                         total.fetch_add(size, Ordering::Relaxed);
                         for piece in (0..size).step_by(4096) {

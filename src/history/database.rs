@@ -331,26 +331,16 @@ impl<'a> Database<'a> {
         };
         let (mut seen, mut seen_before) = (Vec::new(), Tally::default());
         let mut named = Vec::new();
+        let (mut unread, mut damaged) = (Vec::new(), Vec::new());
         for results in walked {
             searched.read.merge(results.read);
             searched.packed.merge(results.packed);
             searched.members.merge(results.members);
             seen_before.merge(results.seen_before);
-            for of_one in results.unread.chunk_by(|one, next| one.0 == next.0) {
-                let start = pack.start(of_one[0].0);
-                let at = Packed {
-                    pack: number as u32,
-                    start,
-                };
-                let again = || Some(objects.stream_packed(at).ok()?.body);
-                let unread = of_one.iter().map(|(_, member)| member);
-                history.unread(&name(of_one[0].0), None, unread, again, coverage);
-            }
+            unread.extend(results.unread);
             named.extend(results.outside);
             searched.commits += results.commits;
-            for (entry, damage) in results.damaged {
-                coverage.fail(name(entry), damage.to_string());
-            }
+            damaged.extend(results.damaged);
             for one in results.occurrences {
                 let source = match pack.id(one.entry) {
                     Some(id) => Source::Object(id),
@@ -364,6 +354,22 @@ impl<'a> Database<'a> {
                 }
                 self.keys.add(source, one.at, one.hit);
             }
+        }
+        // Which thread read what differs from run to run; what is told does not.
+        unread.sort_by_key(|one: &(u32, _)| one.0);
+        damaged.sort_by_key(|one: &(u32, _)| one.0);
+        for of_one in unread.chunk_by(|one, next| one.0 == next.0) {
+            let start = pack.start(of_one[0].0);
+            let at = Packed {
+                pack: number as u32,
+                start,
+            };
+            let again = || Some(objects.stream_packed(at).ok()?.body);
+            let unread = of_one.iter().map(|(_, member)| member);
+            history.unread(&name(of_one[0].0), None, unread, again, coverage);
+        }
+        for (entry, damage) in damaged {
+            coverage.fail(name(entry), damage.to_string());
         }
         named.sort_unstable();
         named.dedup();

@@ -37,7 +37,7 @@ pub struct Place {
     pub group: String,
     /// What it is, in words.
     pub title: String,
-    /// Where it is documented: addresses, separated by commas.
+    /// Where it is documented, or the program's own text: addresses, separated by commas.
     pub source: String,
     /// Patterns of its files and directories on this system.
     pub paths: Vec<String>,
@@ -66,7 +66,7 @@ struct Written {
     name: String,
     group: String,
     title: String,
-    source: String,
+    source: Vec<String>,
     #[serde(default)]
     paths: Vec<String>,
     #[serde(default)]
@@ -91,7 +91,7 @@ impl Place {
                 name: written.name,
                 group: written.group,
                 title: written.title,
-                source: written.source,
+                source: written.source.join(", "),
                 paths: [written.paths, own].concat(),
             }
         });

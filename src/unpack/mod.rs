@@ -20,6 +20,7 @@ mod members;
 mod part;
 mod pdf;
 mod png;
+mod ppmd;
 mod rpm;
 mod sevenz;
 mod sqlite;

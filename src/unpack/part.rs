@@ -1,8 +1,9 @@
-//! What the readers of archives share: members of known length within a stream, what goes from one
-//! decoder to the next, and what to do with a stream that should be read at random.
+//! What the readers of archives share: members of known length within a stream, their checksums, what
+//! goes from one decoder to the next, and what to do with a stream that should be read at random.
 
 use std::io::{self, Read};
 
+use super::codec::broken;
 use super::{Damage, Input, Members, ReadAt};
 
 /// What goes from one decoder to the next that stands upon it. Only what the last one makes is
@@ -31,8 +32,9 @@ impl<R: Read> Between<R> {
 impl<R: Read> Read for Between<R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
-            let why = "there is a thousand times as much between its decoders";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            return Err(broken(
+                "there is a thousand times as much between its decoders",
+            ));
         }
         let read = self.decoder.read(to)?;
         self.left = self.left.saturating_sub(read as u64);
@@ -95,6 +97,45 @@ impl<R: Read> Read for Part<'_, R> {
                 Err(error)
             }
         }
+    }
+}
+
+/// A content with its checksum, which is compared at the end.
+pub(super) struct Checked<R> {
+    inner: R,
+    sum: libdeflater::Crc,
+    expected: Option<u32>,
+    read: u64,
+    size: Option<u64>,
+}
+
+impl<R: Read> Checked<R> {
+    /// `None` stands for what is not known before the end.
+    pub(super) fn new(inner: R, expected: Option<u32>, size: Option<u64>) -> Self {
+        Self {
+            inner,
+            sum: libdeflater::Crc::new(),
+            expected,
+            read: 0,
+            size,
+        }
+    }
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(to)?;
+        self.sum.update(&to[..read]);
+        self.read += read as u64;
+        if read == 0 && !to.is_empty() {
+            if self.size.is_some_and(|size| size > self.read) {
+                return Err(broken("it holds less than it says"));
+            }
+            if self.expected.is_some_and(|sum| sum != self.sum.sum()) {
+                return Err(broken("its checksum is wrong"));
+            }
+        }
+        Ok(read)
     }
 }
 

@@ -338,8 +338,10 @@ fn zip_packed(method: u16, bytes: &[u8]) -> Vec<u8> {
             let alone = lzma(bytes);
             [&[9, 4, 5, 0], &alone[..5], &alone[13..]].concat()
         }
-        93 => zstd(bytes),
+        20 | 93 => zstd(bytes),
         95 => xz(bytes),
+        // An order of 4, a MiB of memory, which is emptied when it is full (APPNOTE.TXT, 5.10).
+        98 => [&[0x03, 0x00][..], &ppmd(bytes)].concat(),
         _ => bytes.to_vec(),
     }
 }
@@ -350,6 +352,15 @@ pub(crate) fn bzip2(bytes: &[u8]) -> Vec<u8> {
     let mut to = ::bzip2::write::BzEncoder::new(Vec::new(), ::bzip2::Compression::fast());
     to.write_all(bytes).unwrap();
     to.finish().unwrap()
+}
+
+/// What PPMd, variant I, makes of it, with an end mark.
+fn ppmd(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let restore = ppmd_rust::RestoreMethod::Restart;
+    let mut to = ppmd_rust::Ppmd8Encoder::new(Vec::new(), 4, 1 << 20, restore).unwrap();
+    to.write_all(bytes).unwrap();
+    to.finish(true).unwrap()
 }
 
 /// An xz of it.
@@ -489,5 +500,6 @@ pub(crate) fn samples(text: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("lzma.zip", zip(&[("b", 14, text)])),
         ("zstd.zip", zip(&[("b", 93, text)])),
         ("xz.zip", zip(&[("b", 95, text)])),
+        ("ppmd.zip", zip(&[("b", 98, text)])),
     ]
 }

@@ -3,16 +3,20 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::read::ZlibDecoder;
+use weezl::LzwStatus;
 
+use super::dictionary::Filter;
+use super::predictor;
 use crate::unpack::Section;
+use crate::unpack::codec::broken;
 use crate::unpack::part::Between;
 
 /// What there is to be done about a stream.
 pub(super) enum Opened<'a> {
     /// Nothing: it lies there as it is, or as an image.
     Plain,
-    /// What it holds.
-    Decoded(Box<dyn Read + 'a>),
+    /// What it holds, and what of it could not be undone.
+    Decoded(Box<dyn Read + 'a>, Option<String>),
     /// Nobody here knows this filter.
     Unknown(String),
 }
@@ -21,22 +25,32 @@ pub(super) enum Opened<'a> {
 const MOST: usize = 8;
 
 /// Undoes the filters of a stream.
-pub(super) fn open<'a>(stream: Section<'a>, filters: &[&[u8]]) -> Opened<'a> {
+pub(super) fn open<'a>(stream: Section<'a>, filters: &[Filter<'_>]) -> Opened<'a> {
     let packed = stream.left();
     let mut reader: Box<dyn Read + 'a> = Box::new(stream);
     let mut is_plain = true;
+    let mut left = None;
     if filters.len() > MOST {
         return Opened::Unknown(format!("{} of them", filters.len()));
     }
-    for filter in filters {
+    for Filter { name, parameters } in filters {
         if !is_plain {
             reader = Box::new(Between::new(reader, packed));
         }
-        reader = match *filter {
-            b"FlateDecode" | b"Fl" => Box::new(ZlibDecoder::new(reader)),
+        let mut predicted = |reader| {
+            predictor::undo(reader, *parameters).unwrap_or_else(|(reader, why)| {
+                left = Some(format!("{} with {why}", String::from_utf8_lossy(name)));
+                reader
+            })
+        };
+        reader = match &name[..] {
+            b"FlateDecode" | b"Fl" => predicted(Box::new(ZlibDecoder::new(reader))),
+            b"LZWDecode" | b"LZW" => {
+                let early = parameters.is_none_or(|given| given.early_change);
+                predicted(Box::new(Lzw::new(reader, early)))
+            }
             b"ASCIIHexDecode" | b"AHx" => Box::new(Hexadecimal(BufReader::new(reader))),
             b"ASCII85Decode" | b"A85" => Box::new(Base85::new(reader)),
-            b"LZWDecode" | b"LZW" => Box::new(Lzw::new(reader)),
             b"RunLengthDecode" | b"RL" => Box::new(RunLength::new(reader)),
             // Images. Texts in them (comments, metadata) are found if nothing lies around them.
             b"DCTDecode" | b"DCT" | b"JPXDecode" | b"CCITTFaxDecode" | b"CCF" | b"JBIG2Decode" => {
@@ -48,7 +62,7 @@ pub(super) fn open<'a>(stream: Section<'a>, filters: &[&[u8]]) -> Opened<'a> {
     }
     match is_plain {
         true => Opened::Plain,
-        false => Opened::Decoded(reader),
+        false => Opened::Decoded(reader, left),
     }
 }
 
@@ -64,10 +78,6 @@ fn next_character(from: &mut impl BufRead) -> io::Result<Option<u8>> {
             other => return Ok(Some(other)),
         }
     }
-}
-
-fn broken(how: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, how)
 }
 
 /// Pairs of digits; a last one without a partner counts as if a zero followed.
@@ -223,116 +233,49 @@ impl<R: Read> Read for RunLength<R> {
     }
 }
 
-/// LZW with codes of 9 to 12 bits, the most significant bit first; codes grow one early.
+/// LZW with codes of 9 to 12 bits, the most significant bit first.
 struct Lzw<R> {
     from: BufReader<R>,
-    bits: u32,
-    count: u32,
-    /// For each code from 258 on: the code that it continues, and by which byte.
-    table: Vec<(u16, u8)>,
-    previous: Option<u16>,
-    /// What a code stands for, last byte first.
-    string: Vec<u8>,
-    is_done: bool,
+    decoder: weezl::decode::Decoder,
+    failed: bool,
 }
 
-const CLEAR: u16 = 256;
-const END: u16 = 257;
-const FIRST: u16 = 258;
-const MOST_CODES: usize = 4096 - FIRST as usize;
-
 impl<R: Read> Lzw<R> {
-    fn new(from: R) -> Self {
+    fn new(from: R, early_change: bool) -> Self {
+        use weezl::BitOrder::Msb;
+        use weezl::decode::Decoder;
         Self {
             from: BufReader::new(from),
-            bits: 0,
-            count: 0,
-            table: Vec::new(),
-            previous: None,
-            string: Vec::new(),
-            is_done: false,
+            decoder: match early_change {
+                true => Decoder::with_tiff_size_switch(Msb, 8),
+                false => Decoder::new(Msb, 8),
+            },
+            failed: false,
         }
-    }
-
-    fn code(&mut self) -> io::Result<Option<u16>> {
-        let width = match self.table.len() + FIRST as usize + 1 {
-            0..=511 => 9,
-            512..=1023 => 10,
-            1024..=2047 => 11,
-            _ => 12,
-        };
-        while self.count < width {
-            let Some(&byte) = self.from.fill_buf()?.first() else {
-                return Ok(None);
-            };
-            self.from.consume(1);
-            self.bits = self.bits << 8 | u32::from(byte);
-            self.count += 8;
-        }
-        self.count -= width;
-        let code = self.bits >> self.count & ((1 << width) - 1);
-        Ok(Some(code as u16))
-    }
-
-    /// Puts what a code stands for into `string`.
-    fn spell(&mut self, mut code: u16) {
-        while let Some(index) = code.checked_sub(FIRST) {
-            let (before, byte) = self.table[usize::from(index)];
-            self.string.push(byte);
-            code = before;
-        }
-        self.string.push(code as u8);
-    }
-
-    fn next_string(&mut self) -> io::Result<()> {
-        let known = |table: &Vec<(u16, u8)>, code: u16| {
-            code < CLEAR || code >= FIRST && usize::from(code - FIRST) < table.len()
-        };
-        match (self.code()?, self.previous) {
-            (None | Some(END), _) => self.is_done = true,
-            (Some(CLEAR), _) => {
-                self.table.clear();
-                self.previous = None;
-            }
-            (Some(code), Some(previous)) => {
-                let is_new = !known(&self.table, code);
-                if is_new && usize::from(code - FIRST) != self.table.len() {
-                    return Err(broken("an LZW code that stands for nothing"));
-                }
-                // A code that is just being made is what came before, and its first byte again.
-                self.spell(if is_new { previous } else { code });
-                let first = self.string.last().copied().unwrap_or(0);
-                if is_new {
-                    self.string.insert(0, first);
-                }
-                if self.table.len() < MOST_CODES {
-                    self.table.push((previous, first));
-                }
-                self.previous = Some(code).filter(|code| known(&self.table, *code));
-            }
-            (Some(code), None) => {
-                if !known(&self.table, code) {
-                    return Err(broken("an LZW code that stands for nothing"));
-                }
-                self.spell(code);
-                self.previous = Some(code);
-            }
-        }
-        Ok(())
     }
 }
 
 impl<R: Read> Read for Lzw<R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        for (n, byte) in to.iter_mut().enumerate() {
-            while self.string.is_empty() {
-                if self.is_done {
-                    return Ok(n);
-                }
-                self.next_string()?;
+        while !to.is_empty() {
+            if self.failed {
+                return Err(broken("an LZW code that stands for nothing"));
             }
-            *byte = self.string.pop().unwrap_or(0);
+            let input = self.from.fill_buf()?;
+            let at_end = input.is_empty();
+            let result = self.decoder.decode_bytes(input, to);
+            self.from.consume(result.consumed_in);
+            self.failed = match result.status {
+                Ok(LzwStatus::Done) => return Ok(result.consumed_out),
+                Ok(_) => false,
+                Err(_) => true,
+            };
+            // The mark at its end may be missing.
+            let stands = at_end || result.consumed_in == 0 && !self.failed;
+            if result.consumed_out > 0 || stands {
+                return Ok(result.consumed_out);
+            }
         }
-        Ok(to.len())
+        Ok(0)
     }
 }

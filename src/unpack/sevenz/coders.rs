@@ -6,8 +6,9 @@ use liblzma::stream::{Action, Filters, Status, Stream};
 
 use super::bcj2::Bcj2;
 use super::header::{Coder, Folder};
-use crate::unpack::ReadAt;
 use crate::unpack::part::Between;
+use crate::unpack::ppmd::{Parameters, Ppmd};
+use crate::unpack::{Members, ReadAt, Reservation};
 
 /// Why a folder can't be decoded.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) enum Cannot {
     Unsupported(String),
     /// It contradicts itself.
     Damaged(String),
+    /// There may not be so much memory.
+    TooLarge,
 }
 
 /// Ids of methods.
@@ -26,6 +29,7 @@ mod method {
     pub(super) const DELTA: u64 = 0x03;
     pub(super) const LZMA2: u64 = 0x21;
     pub(super) const LZMA: u64 = 0x03_01_01;
+    pub(super) const PPMD: u64 = 0x03_04_01;
     pub(super) const BCJ2: u64 = 0x03_03_01_1b;
     pub(super) const DEFLATE: u64 = 0x04_01_08;
     pub(super) const DEFLATE64: u64 = 0x04_01_09;
@@ -35,7 +39,6 @@ mod method {
 
     /// Those that are known by name only.
     pub(super) const NAMED: &[(u64, &str)] = &[
-        (0x03_04_01, "PPMd"),
         (0x04_f7_11_02, "brotli"),
         (0x04_f7_11_04, "lz4"),
         (0x04_f7_11_05, "lz5"),
@@ -51,7 +54,7 @@ const BZIP2: u64 = 4 << 20;
 const ZSTD_WINDOW_LOG: u32 = 27;
 
 /// How much memory the folder's decoders take.
-pub(super) fn memory(folder: &Folder) -> u64 {
+fn memory(folder: &Folder) -> u64 {
     let coders = folder.coders.iter().enumerate();
     let each = coders.map(|(number, coder)| {
         STAGE
@@ -59,6 +62,7 @@ pub(super) fn memory(folder: &Folder) -> u64 {
                 method::LZMA | method::LZMA2 => window(folder, number),
                 method::BZIP2 => BZIP2,
                 method::ZSTD => 1 << ZSTD_WINDOW_LOG,
+                method::PPMD => Parameters::of_7z(&coder.properties).map_or(0, Parameters::memory),
                 _ => 0,
             }
     });
@@ -103,13 +107,15 @@ fn properties(folder: &Folder, number: usize) -> Vec<u8> {
     properties
 }
 
-/// The folder's content. `base` is where packed streams are counted from.
+/// The folder's content, and the memory that its decoders take. `base` is where packed streams are
+/// counted from.
 pub(super) fn open<'a>(
     file: &'a dyn ReadAt,
     packed: &[std::ops::Range<u64>],
     base: u64,
     folder: &'a Folder,
-) -> Result<Box<dyn Read + 'a>, Cannot> {
+    out: &mut dyn Members,
+) -> Result<(Box<dyn Read + 'a>, Reservation), Cannot> {
     if folder
         .coders
         .iter()
@@ -124,7 +130,9 @@ pub(super) fn open<'a>(
         folder,
     };
     let last = folder.last().ok_or_else(circle)?;
-    opener.output(last, folder.coders.len())
+    // Decoders take it as soon as they are made.
+    let memory = out.reserve(memory(folder)).ok_or(Cannot::TooLarge)?;
+    Ok((opener.output(last, folder.coders.len())?, memory))
 }
 
 fn circle() -> Cannot {
@@ -214,6 +222,15 @@ impl<'a> Opener<'a, '_> {
                 let mut decoder = zstd::stream::read::Decoder::new(input()?).map_err(broken)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(broken)?;
                 Box::new(decoder)
+            }
+            method::PPMD => {
+                let broken = |error: io::Error| Cannot::Damaged(error.to_string());
+                let parameters = Parameters::of_7z(&coder.properties);
+                let parameters = parameters.ok_or_else(|| unsupported(coder))?;
+                let ppmd = Ppmd::open(parameters, BufReader::new(input()?)).map_err(broken)?;
+                // Nothing else says where it ends.
+                let size = self.folder.sizes.get(number).copied().unwrap_or(0);
+                Box::new(ppmd.take(size))
             }
             method::BCJ2 if coder.inputs == 4 => {
                 Box::new(Bcj2::new([input()?, input()?, input()?, input()?]))

@@ -61,9 +61,17 @@ pub(super) struct Folder {
     pub(super) packed: Vec<(usize, usize)>,
     /// How much each coder puts out.
     pub(super) sizes: Vec<u64>,
-    /// The sizes of the files that follow each other in it.
-    pub(super) files: Vec<u64>,
-    has_sum: bool,
+    /// The files that follow each other in it.
+    pub(super) files: Vec<Content>,
+    sum: Option<u32>,
+}
+
+/// What a file holds.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) size: u64,
+    /// Its CRC-32.
+    pub(super) sum: Option<u32>,
 }
 
 impl Folder {
@@ -175,20 +183,24 @@ impl Streams {
             for _ in 0..folder.coders.len() {
                 folder.sizes.push(bytes.number()?);
             }
-            // Unless a list of files says something else.
-            folder.files = vec![folder.size()];
         }
         loop {
             match bytes.number()? {
-                id::END => return Ok(()),
+                id::END => break,
                 id::CRC => {
-                    for (folder, has) in self.folders.iter_mut().zip(bytes.sums(count)?) {
-                        folder.has_sum = has;
+                    for (folder, sum) in self.folders.iter_mut().zip(bytes.sums(count)?) {
+                        folder.sum = sum;
                     }
                 }
                 other => return Err(unknown("list of folders", other)),
             }
         }
+        // Unless a list of files says something else.
+        for folder in &mut self.folders {
+            let (size, sum) = (folder.size(), folder.sum);
+            folder.files = vec![Content { size, sum }];
+        }
+        Ok(())
     }
 
     fn sub_streams(&mut self, bytes: &mut Bytes<'_>) -> Result<(), Damage> {
@@ -216,20 +228,25 @@ impl Streams {
                     _ => 0,
                 };
                 left = left.checked_sub(size).ok_or_else(overflow)?;
-                folder.files.push(size);
+                let sum = folder.sum.filter(|_| *count == 1);
+                folder.files.push(Content { size, sum });
             }
         }
         if has_sizes {
             next = bytes.number()?;
         }
         // The sum of a folder that holds one file is not written again.
-        let sums = self.folders.iter().zip(&counts);
-        let sums = sums.filter(|(folder, count)| **count != 1 || !folder.has_sum);
-        let sums = sums.map(|(_, count)| count).sum();
+        let files = self.folders.iter_mut().flat_map(|folder| &mut folder.files);
+        let mut files: Vec<&mut Content> = files.filter(|file| file.sum.is_none()).collect();
         loop {
             match next {
                 id::END => return Ok(()),
-                id::CRC => drop(bytes.sums(sums)?),
+                id::CRC => {
+                    let sums = bytes.sums(files.len())?;
+                    for (file, sum) in files.iter_mut().zip(sums) {
+                        file.sum = sum;
+                    }
+                }
                 other => return Err(unknown("list of files' sizes", other)),
             }
             next = bytes.number()?;
@@ -451,13 +468,19 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    /// Passes over the checksums of `count` streams; which of them have one.
-    fn sums(&mut self, count: usize) -> Result<Vec<bool>, Damage> {
+    /// The checksums of `count` streams, as far as they have one.
+    fn sums(&mut self, count: usize) -> Result<Vec<Option<u32>>, Damage> {
         let set: Vec<bool> = match self.byte()? {
             0 => bits(self.take(count.div_ceil(8))?).take(count).collect(),
             _ => vec![true; count],
         };
-        self.take(4 * set.iter().filter(|has| **has).count())?;
-        Ok(set)
+        let sum = |has: &bool| match has {
+            true => {
+                let bytes = self.take(4)?.iter().rev();
+                Ok(Some(bytes.fold(0, |all, byte| all << 8 | u32::from(*byte))))
+            }
+            false => Ok(None),
+        };
+        set.iter().map(sum).collect()
     }
 }

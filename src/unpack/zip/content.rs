@@ -9,6 +9,7 @@ use super::header::Entry;
 use crate::coverage::{Limit, Unread};
 use crate::unpack::codec::broken;
 use crate::unpack::inflate::Inflate;
+use crate::unpack::ppmd::{Parameters, Ppmd};
 use crate::unpack::{Members, Reservation, bzip2, xz, zstd as frames};
 
 /// A decompressor, and the memory that its window may take.
@@ -25,6 +26,7 @@ enum Method<R: BufRead> {
     Lzma(XzDecoder<Chain<Cursor<Vec<u8>>, R>>),
     Xz(XzDecoder<R>),
     Zstd(Box<zstd::stream::read::Decoder<'static, R>>),
+    Ppmd(Ppmd<R>),
 }
 
 /// As many of the first bytes tell which window is needed.
@@ -78,6 +80,15 @@ impl<R: BufRead> Content<R> {
                 let lzma = lzma.map_err(|error| damaged(error.into()))?;
                 Method::Xz(XzDecoder::new_stream(from, lzma))
             }
+            98 => {
+                let mut bytes = [0; 2];
+                from.read_exact(&mut bytes).map_err(damaged)?;
+                let Some(parameters) = Parameters::of_zip(bytes) else {
+                    return Err(unsupported(98, "PPMd whose model stops to learn"));
+                };
+                reserve(parameters.memory())?;
+                Method::Ppmd(Ppmd::open(parameters, from).map_err(damaged)?)
+            }
             other => {
                 let name = match other {
                     1 => "shrink",
@@ -85,13 +96,10 @@ impl<R: BufRead> Content<R> {
                     6 => "implode",
                     96 => "jpeg",
                     97 => "wavpack",
-                    98 => "PPMd",
                     99 => return Err(Unread::Encrypted),
                     _ => "no known one",
                 };
-                return Err(Unread::Unsupported(format!(
-                    "its compression is number {other} ({name})"
-                )));
+                return Err(unsupported(other, name));
             }
         };
         Ok(Self {
@@ -99,6 +107,10 @@ impl<R: BufRead> Content<R> {
             _memory: memory,
         })
     }
+}
+
+fn unsupported(number: u16, name: &str) -> Unread {
+    Unread::Unsupported(format!("its compression is number {number} ({name})"))
 }
 
 impl<R: BufRead> Read for Content<R> {
@@ -111,6 +123,7 @@ impl<R: BufRead> Read for Content<R> {
             Method::Lzma(from) => from.read(to),
             Method::Xz(from) => from.read(to),
             Method::Zstd(from) => from.read(to),
+            Method::Ppmd(from) => from.read(to),
         }
     }
 }
@@ -130,43 +143,4 @@ fn lzma_header(entry: &Entry, from: &mut impl Read) -> io::Result<Vec<u8>> {
     };
     header.extend(size.to_le_bytes());
     Ok(header)
-}
-
-/// A content with its checksum, which is compared at the end.
-pub(super) struct Checked<R> {
-    inner: R,
-    sum: libdeflater::Crc,
-    expected: Option<u32>,
-    pub(super) read: u64,
-    size: Option<u64>,
-}
-
-impl<R: Read> Checked<R> {
-    /// `None` stands for what is not known before the end.
-    pub(super) fn new(inner: R, expected: Option<u32>, size: Option<u64>) -> Self {
-        Self {
-            inner,
-            sum: libdeflater::Crc::new(),
-            expected,
-            read: 0,
-            size,
-        }
-    }
-}
-
-impl<R: Read> Read for Checked<R> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(to)?;
-        self.sum.update(&to[..read]);
-        self.read += read as u64;
-        if read == 0 && !to.is_empty() {
-            if self.size.is_some_and(|size| size > self.read) {
-                return Err(broken("it holds less than it says"));
-            }
-            if self.expected.is_some_and(|sum| sum != self.sum.sum()) {
-                return Err(broken("its checksum is wrong"));
-            }
-        }
-        Ok(read)
-    }
 }

@@ -15,8 +15,9 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use self::content::{Checked, Content};
+use self::content::Content;
 use self::header::{Entry, LOCAL, u16_at};
+use super::part::Checked;
 use super::{Access, Body, Damage, Format, Input, Members, ReadAt, Section, Step, Window, inflate};
 use crate::coverage::Unread;
 

@@ -69,6 +69,8 @@ fn sizes_that_lie_do_not_matter() {
         (8, 24, [0xff; 4]),
         (0, 24, [0xff, 0xff, 0xff, 0x7f]),
         (93, 24, [0xff; 4]),
+        (98, 24, [1, 0, 0, 0]),
+        (98, 24, [0xff; 4]),
     ] {
         let mut packed = zip(&[("a", method, TEXT)]);
         let entry = memchr::memmem::find(&packed, b"PK\x01\x02").unwrap();
@@ -89,7 +91,7 @@ fn sizes_that_lie_do_not_matter() {
 
 #[test]
 fn encrypted_and_unknown_members_are_told() {
-    let mut packed = zip(&[("a", 8, TEXT), ("b", 98, TEXT), ("c", 0, TEXT)]);
+    let mut packed = zip(&[("a", 8, TEXT), ("b", 97, TEXT), ("c", 0, TEXT)]);
     let entry = memchr::memmem::find(&packed, b"PK\x01\x02").unwrap();
     packed[entry + 8] |= 1;
     let notes = unpack("", &packed);
@@ -99,13 +101,13 @@ fn encrypted_and_unknown_members_are_told() {
         told[0],
         &(vec!["a".to_owned()], Got::Unread(Unread::Encrypted))
     );
-    assert!(matches!(&told[1].1, Got::Unread(Unread::Unsupported(how)) if how.contains("PPMd")));
+    assert!(matches!(&told[1].1, Got::Unread(Unread::Unsupported(how)) if how.contains("wavpack")));
     assert_eq!(notes.contents(), expected(&["c"]));
 }
 
 #[test]
 fn a_wrong_checksum_is_told_and_the_content_read() {
-    for method in [0, 8, 93] {
+    for method in [0, 8, 93, 98] {
         let mut packed = zip(&[("a", method, TEXT)]);
         let entry = memchr::memmem::find(&packed, b"PK\x01\x02").unwrap();
         packed[entry + 16] ^= 1;
@@ -116,8 +118,30 @@ fn a_wrong_checksum_is_told_and_the_content_read() {
 }
 
 #[test]
+fn models_of_ppmd_are_what_the_member_says_or_are_named() {
+    let unread = |parameters: u16| {
+        let mut packed = zip(&[("a", 98, TEXT)]);
+        packed[31..33].copy_from_slice(&parameters.to_le_bytes());
+        unpack("", &packed).unread()
+    };
+    // An order of 4, and a MiB.
+    assert_eq!(unread(0x0003), []);
+    // Emptied in another way, once it is full: it never is.
+    assert_eq!(unread(0x1003), []);
+    let told = |why: &str| [("a".to_owned(), why.to_owned())];
+    // 256 MiB; a model that stops to learn; an order of 1.
+    let over = "it is over the limit (--max-memory)";
+    assert_eq!(unread(0x0ff3), told(over));
+    assert!(unread(0x2003)[0].1.contains("stops to learn"));
+    assert_eq!(
+        unread(0x0000),
+        told("it is damaged: its PPMd parameters make no sense")
+    );
+}
+
+#[test]
 fn members_whose_sizes_stand_behind_them_are_walked() {
-    for method in [0, 8, 12, 93, 95] {
+    for method in [0, 8, 12, 93, 95, 98] {
         // As a stream is written: sizes only in a descriptor.
         let mut packed = zip(&[("a", method, TEXT)]);
         let directory = memchr::memmem::find(&packed, b"PK\x01\x02").unwrap();

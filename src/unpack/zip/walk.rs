@@ -3,10 +3,11 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::content::{Checked, Content};
+use super::content::Content;
 use super::header::{Entry, LOCAL, local};
 use super::{first, in_words, texts};
 use crate::coverage::Unread;
+use crate::unpack::part::Checked;
 use crate::unpack::{Body, Damage, Members, Step, Window};
 
 /// A header with the longest name and extra field that are looked at.
