@@ -1,6 +1,7 @@
 //! What the targets for git's formats share: packs, indexes and loose objects from arbitrary bytes,
 //! and an audit of a directory that holds them. Streams are stored, not compressed, so that what a
 //! fuzzer changes is what the reader sees.
+#![allow(dead_code)] // none uses all of it
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use skewer::coverage::Progress;
 use skewer::examine::Unpacking;
-use skewer::history::{History, Layout, Outcome};
+use skewer::history::{Chosen, History, Layout, Outcome};
 use skewer::matcher::Matcher;
 use skewer::rules::Rules;
 use skewer::suppress::Suppressor;
@@ -43,6 +44,11 @@ impl Scratch {
     }
 
     pub(crate) fn audit(&self) -> Outcome {
+        self.asked(false, None)
+    }
+
+    /// An audit that looks up all that objects name, or only of what some commits bring.
+    pub(crate) fn asked(&self, require_complete: bool, chosen: Option<&Chosen>) -> Outcome {
         let history = History {
             matcher: &MATCHER,
             suppress: &Suppressor::default(),
@@ -50,8 +56,8 @@ impl Scratch {
             accept: &skewer::config::Globs::default(),
             memory: None,
             purge: true,
-            chosen: None,
-            require_complete: false,
+            chosen,
+            require_complete,
             threads: 1,
             progress: &Progress::default(),
             stop: &AtomicBool::new(false),
@@ -110,6 +116,71 @@ pub(crate) fn stored(bytes: &[u8]) -> Vec<u8> {
     }
     out.extend((b << 16 | a).to_be_bytes());
     out
+}
+
+fn number(bytes: &mut &[u8]) -> Option<usize> {
+    let (mut value, mut shift) = (0, 0);
+    loop {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= usize::from(byte & 0x7f).checked_shl(shift)?;
+        shift += 7;
+        if byte & 0x80 == 0 || shift > 28 {
+            return Some(value);
+        }
+    }
+}
+
+/// The two sizes that a delta begins with.
+pub(crate) fn sizes(base: usize, made: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    for mut size in [base, made] {
+        while size > 0x7f {
+            out.push(size as u8 | 0x80);
+            size >>= 7;
+        }
+        out.push(size as u8);
+    }
+    out
+}
+
+/// What a delta makes of its base: as gitformat-pack(5) has it, with nothing clever about it.
+pub(crate) fn apply(base: &[u8], mut delta: &[u8]) -> Option<Vec<u8>> {
+    let (from, to) = (number(&mut delta)?, number(&mut delta)?);
+    let made = follow(base, delta, to)?;
+    (from == base.len() && made.len() == to).then_some(made)
+}
+
+/// The same of instructions alone, up to about a size.
+pub(crate) fn follow(base: &[u8], mut steps: &[u8], most: usize) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    while let Some((code, rest)) = steps.split_first() {
+        steps = rest;
+        if code & 0x80 == 0 {
+            let size = usize::from(*code);
+            out.extend_from_slice(steps.get(..size).filter(|_| size > 0)?);
+            steps = &steps[size..];
+            continue;
+        }
+        let mut parts = [0u32; 7];
+        for (bit, part) in parts.iter_mut().enumerate() {
+            if code >> bit & 1 != 0 {
+                let (byte, rest) = steps.split_first()?;
+                (*part, steps) = (u32::from(*byte), rest);
+            }
+        }
+        let [a, b, c, d, x, y, z] = parts;
+        let start = (a | b << 8 | c << 16 | d << 24) as usize;
+        let size = match (x | y << 8 | z << 16) as usize {
+            0 => 0x10000,
+            size => size,
+        };
+        out.extend_from_slice(base.get(start..start + size)?);
+        if out.len() > most {
+            return None;
+        }
+    }
+    Some(out)
 }
 
 /// The id of the entry of this number. Nobody checks that it is a hash.

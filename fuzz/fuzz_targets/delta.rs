@@ -8,7 +8,7 @@ mod scratch;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use scratch::{Bytes, MATCHER, Scratch, distance, header, index, pack, stored};
+use scratch::{Bytes, MATCHER, Scratch, apply, distance, header, index, pack, sizes, stored};
 use skewer::rules::Template;
 
 #[cfg(fuzzing)]
@@ -23,52 +23,6 @@ static BASE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     };
     format!("a = '{}'\n{}\nb = '{}'\n", key(1), ". ".repeat(40), key(2)).into_bytes()
 });
-
-fn number(bytes: &mut &[u8]) -> Option<usize> {
-    let (mut value, mut shift) = (0, 0);
-    loop {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= usize::from(byte & 0x7f).checked_shl(shift)?;
-        shift += 7;
-        if byte & 0x80 == 0 || shift > 28 {
-            return Some(value);
-        }
-    }
-}
-
-/// As gitformat-pack(5) has it, with nothing clever about it.
-fn apply(base: &[u8], mut delta: &[u8]) -> Option<Vec<u8>> {
-    let (from, to) = (number(&mut delta)?, number(&mut delta)?);
-    let mut out = Vec::new();
-    while let Some((code, rest)) = delta.split_first() {
-        delta = rest;
-        if code & 0x80 == 0 {
-            let size = usize::from(*code);
-            out.extend_from_slice(delta.get(..size).filter(|_| size > 0)?);
-            delta = &delta[size..];
-            continue;
-        }
-        let mut parts = [0u32; 7];
-        for (bit, part) in parts.iter_mut().enumerate() {
-            if code >> bit & 1 != 0 {
-                let (byte, rest) = delta.split_first()?;
-                (*part, delta) = (u32::from(*byte), rest);
-            }
-        }
-        let [a, b, c, d, x, y, z] = parts;
-        let start = (a | b << 8 | c << 16 | d << 24) as usize;
-        let size = match (x | y << 8 | z << 16) as usize {
-            0 => 0x10000,
-            size => size,
-        };
-        out.extend_from_slice(base.get(start..start + size)?);
-        if out.len() > to {
-            return None;
-        }
-    }
-    (from == base.len() && out.len() == to).then_some(out)
-}
 
 /// Each instruction: two bytes say which, the others where and what; each delta is against one of
 /// those before it.
@@ -115,14 +69,7 @@ pub(crate) fn check(data: &[u8]) {
         if length > 60_000 {
             break;
         }
-        let mut delta = Vec::new();
-        for mut size in [base.len(), length] {
-            while size > 0x7f {
-                delta.push(size as u8 | 0x80);
-                size >>= 7;
-            }
-            delta.push(size as u8);
-        }
+        let mut delta = sizes(base.len(), length);
         delta.extend(steps);
         if honest == 1 {
             delta.extend(bytes.some(3));

@@ -26,7 +26,19 @@ pub(crate) fn check(data: &[u8]) {
     let Some((control, body)) = data.split_at_checked(8) else {
         return;
     };
-    let mut blob = body.to_vec();
+    let mut blob = Vec::new();
+    for byte in body {
+        // Keys alone, without what else their templates say.
+        match byte {
+            0xfe | 0xff => {
+                let at = usize::from(byte & 1) * 2;
+                let template = &TEMPLATES[usize::from(control[at]) % TEMPLATES.len()];
+                let filled = template.fill(u64::from(control[at + 1]));
+                blob.extend(filled.key.into_bytes());
+            }
+            _ => blob.push(*byte),
+        }
+    }
     for pair in control[..4].chunks_exact(2) {
         let template = &TEMPLATES[pair[0] as usize % TEMPLATES.len()];
         let at = pair[1] as usize * (blob.len() + 1) / 256;

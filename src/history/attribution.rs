@@ -18,6 +18,10 @@ use crate::repo::{ObjectId, ObjectKind as Kind};
 /// How many trees are read for the paths of one key.
 const MOST_TREES: usize = 2000;
 
+/// Trees below a path of more bytes are not read for it: as many as the paths of most systems have.
+/// Each tree on the way has the path to it, and names may be as long as trees are.
+const LONGEST_PATH: usize = 4096;
+
 /// A key's objects.
 pub(super) type Holders = Vec<(ObjectId, Kind)>;
 
@@ -352,7 +356,9 @@ impl Tracer<'_> {
                     path.extend_from_slice(entry.name);
                     let way = [&way[..], &[number as u32]].concat();
                     if entry.is_tree {
-                        todo.push((inner, path, way));
+                        if path.len() <= LONGEST_PATH {
+                            todo.push((inner, path, way));
+                        }
                     } else {
                         story.found_at(path, stands(inner, way));
                     }

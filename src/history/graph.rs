@@ -93,16 +93,17 @@ impl Graph {
                 if numbers[place as usize] != NONE {
                     continue;
                 }
-                numbers[place as usize] = commits.len() as u32;
                 let (id, commit) = &all[place as usize];
                 let parents = parents(place).iter().map(|p| numbers[*p as usize]);
-                commits.push(Node {
+                let node = Node {
                     id: *id,
                     tree: commit.tree,
                     time: commit.time,
-                    // One that goes round in circles has none.
+                    // One that goes round in circles has none: it has no number yet, like itself.
                     parents: parents.filter(|p| *p != NONE).collect(),
-                });
+                };
+                numbers[place as usize] = commits.len() as u32;
+                commits.push(node);
             }
         }
         for place in places.values_mut() {
@@ -172,5 +173,27 @@ mod tests {
             assert!(commit.parents.iter().all(|p| (*p as usize) < number));
         }
         assert_eq!(graph.commits[3].id, id(4));
+    }
+
+    #[test]
+    fn who_goes_round_in_circles_has_no_parents_there() {
+        let id = |n: u8| ObjectId::from_bytes(&[n; 20]).unwrap();
+        let commit = |parents: &[u8]| Commit {
+            tree: id(99),
+            parents: parents.iter().map(|p| id(*p)).collect(),
+            time: 1,
+        };
+        // 1 is its own parent, 2 and 3 are each other's.
+        let all = vec![
+            (id(1), commit(&[1])),
+            (id(2), commit(&[3, 1])),
+            (id(3), commit(&[2])),
+        ];
+        let graph = Graph::arrange(all);
+        let edges = graph.commits.iter().map(|commit| commit.parents.len());
+        assert_eq!(edges.sum::<usize>(), 2);
+        for (number, commit) in graph.commits.iter().enumerate() {
+            assert!(commit.parents.iter().all(|p| (*p as usize) < number));
+        }
     }
 }

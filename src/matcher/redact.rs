@@ -1,9 +1,11 @@
 //! Text from outside, made fit to be shown: keys masked, in plain and in encoded form, and other
 //! secrets on the same line.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use regex::bytes::Regex;
 
 use super::{Matcher, looks};
@@ -35,22 +37,31 @@ const SHORTEST_SECRET: usize = 16;
 impl Matcher {
     /// Masks the keys in a name, a path, a message.
     pub fn redact(&self, text: &[u8]) -> Masked {
-        let spans = self
-            .search_all(text)
-            .into_iter()
-            .map(|hit| (hit.span, true));
-        Masked::vouched(replace(text, spans.collect(), 0..0).0)
+        Masked::vouched(replace(text, self.keys(text), 0..0).0)
+    }
+
+    /// Where keys stand, each wherever it stands: without the name beside it, some are keys to
+    /// nobody, and are shown all the same.
+    fn keys(&self, text: &[u8]) -> Vec<(Range<usize>, bool)> {
+        let hits = self.search_all(text);
+        let mut spans: Vec<_> = hits.iter().map(|hit| hit.span.clone()).collect();
+        if !hits.is_empty() {
+            let known: HashSet<Range<usize>> = spans.iter().cloned().collect();
+            let keys = AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostLongest)
+                .build(hits.iter().map(|hit| hit.secret.expose()))
+                .expect("fewer keys than an automaton has room for");
+            let again = keys.find_iter(text).map(|found| found.range());
+            spans.extend(again.filter(|span| !known.contains(span)));
+        }
+        spans.into_iter().map(|span| (span, true)).collect()
     }
 
     /// Masks the key at `key` in a piece of a line, all other keys there, and whatever else looks
     /// like a secret; then cuts it to about `width` bytes around the key.
     pub fn redact_line(&self, line: &[u8], key: Range<usize>, width: usize) -> Redacted {
         let mut spans = vec![(key.clone(), true)];
-        spans.extend(
-            self.search_all(line)
-                .into_iter()
-                .map(|hit| (hit.span, true)),
-        );
+        spans.extend(self.keys(line));
         for groups in NAMED.captures_iter(line) {
             spans.extend(
                 groups
@@ -208,6 +219,18 @@ mod tests {
         ] {
             assert!(!shown.contains(hidden), "{hidden}: {shown}");
         }
+    }
+
+    #[test]
+    fn a_key_that_only_its_name_tells_is_hidden_where_it_stands_without_it() {
+        let matcher = Matcher::shared();
+        let rules = crate::rules::Rules::built_in();
+        let azure = rules.iter().find(|rule| rule.info.id == "azure-openai");
+        let one = azure.unwrap().must_match[0].fill(3);
+        let text = format!("{}; before: {}, {0}", one.text, one.key);
+        let shown = matcher.redact(text.as_bytes()).to_string();
+        assert!(!shown.contains(&one.key[4..28]), "{shown}");
+        assert_eq!(shown.matches("before: ").count(), 1, "{shown}");
     }
 
     #[test]

@@ -44,6 +44,7 @@ impl Format for Ar {
             let field = header[..16].trim_ascii_end();
             if field == b"//" && size <= NAMES {
                 let _held = out.reserve(size).ok_or(Damage::TooLarge)?;
+                names.clear();
                 part.read_to_end(&mut names)?;
                 out.text(Step::part("names"), &names);
             } else {
@@ -75,6 +76,8 @@ fn name(field: &[u8], names: &[u8], part: &mut Part<'_, impl Read>) -> Result<Ve
     if let Some(at) = field.strip_prefix(b"/").and_then(decimal) {
         let from = usize::try_from(at).ok().and_then(|at| names.get(at..));
         let name = from.unwrap_or(field);
+        // The table was handed out whole, so nothing is lost of a name without an end.
+        let name = &name[..name.len().min(NAME as usize)];
         let end = memchr::memchr(b'\n', name).unwrap_or(name.len());
         return Ok(without_slash(&name[..end]).to_owned());
     }
@@ -96,7 +99,7 @@ fn decimal(field: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{self, gzip, tar};
+    use super::super::testing::{self, Got, gzip, tar};
     use super::*;
 
     fn entry(name: &str, data: &[u8]) -> Vec<u8> {
@@ -162,6 +165,24 @@ mod tests {
         let long = ["another_long_name.o", "a_rather_long_name.o"];
         assert_eq!(names, ["/", long[0], long[1], "/99999", "bsd_long_name.o"]);
         assert!(notes.hold("data") && notes.unread().is_empty());
+    }
+
+    #[test]
+    fn a_table_of_names_is_handed_out_once_and_no_name_is_longer_than_any() {
+        let archive = ar(&[
+            entry("//", b"one/\n"),
+            entry("//", &[b'x'; 9000]),
+            entry("/0", b"a"),
+            entry("/0", b"b"),
+        ]);
+        let notes = testing::unpack("", &archive);
+        let texts = notes.0.iter().filter_map(|(_, got)| match got {
+            Got::Text(text) => Some(text.len()),
+            _ => None,
+        });
+        assert_eq!(texts.collect::<Vec<_>>(), [5, 9000]);
+        let names = notes.contents().into_iter().map(|(name, _)| name.len());
+        assert_eq!(names.collect::<Vec<_>>(), [NAME as usize; 2]);
     }
 
     #[test]

@@ -2,7 +2,11 @@
 //!
 //! Source: the format in `README.md` of Electron's asar package; Chromium's `Pickle` around the table.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::{Access, Body, Damage, Format, Input, Members, Step, part};
 
@@ -11,8 +15,8 @@ pub(super) struct Asar;
 /// What stands before the table: four numbers of 4 bytes.
 const BEFORE: usize = 16;
 
-/// How deep directories may lie in each other.
-const DEEPEST: usize = 100;
+/// No path is longer.
+const PATH: usize = 4096;
 
 impl Format for Asar {
     fn name(&self) -> &'static str {
@@ -53,19 +57,17 @@ impl Format for Asar {
         }
         let mut table = vec![0; length as usize];
         file.read_full(&mut table, BEFORE as u64)?;
-        let table: Value = serde_json::from_slice(&table)
-            .map_err(|error| Damage::broken(format!("its table is no JSON: {error}")))?;
-        let mut files = Vec::new();
-        list(&table, &mut Vec::new(), 0, &mut files);
+        let listed = Listed::parse(&table)
+            .map_err(|error| Damage::broken(format!("its table can't be read: {error}")))?;
         let base = 8 + u64::from(outer);
-        out.each(files.len(), &|number, out| {
-            let (path, offset, size) = &files[number];
+        out.each(listed.files.len(), &|number, out| {
+            let File { offset, size, .. } = &listed.files[number];
             let from = base.saturating_add(*offset);
             let to = from.saturating_add(*size);
             out.covers(from..to.min(file.size()));
             let mut section = file.section(from..to);
             out.member(
-                Step::file(&path[..]),
+                Step::file(listed.path(number)),
                 Body::Stream(&mut section, Some(*size)),
             )?;
             match to <= file.size() {
@@ -84,27 +86,159 @@ fn numbers(head: &[u8]) -> Option<[u32; 4]> {
     Some([number(0)?, number(1)?, number(2)?, number(3)?])
 }
 
-/// The files below a directory: path, offset behind the table, size. Those that lie beside the
-/// archive (`unpacked`) have no offset, and are files of their own.
-fn list(directory: &Value, path: &mut Vec<u8>, depth: usize, files: &mut Vec<(Vec<u8>, u64, u64)>) {
-    let none = Map::new();
-    let entries = directory.get("files").and_then(Value::as_object);
-    for (name, entry) in entries.unwrap_or(&none) {
-        let length = path.len();
-        if length > 0 {
-            path.push(b'/');
+/// What the table lists, without the paths: a long name of a directory would stand in each of them.
+#[derive(Default)]
+struct Listed<'t> {
+    /// Each with the one that it lies in, which stands before it.
+    directories: Vec<(Option<usize>, Name<'t>)>,
+    files: Vec<File<'t>>,
+}
+
+struct File<'t> {
+    directory: Option<usize>,
+    name: Name<'t>,
+    /// Behind the table. Those that lie beside the archive (`unpacked`) have none, and are files of
+    /// their own.
+    offset: u64,
+    size: u64,
+}
+
+#[derive(Deserialize)]
+struct Name<'t>(#[serde(borrow)] Cow<'t, str>);
+
+impl<'t> Listed<'t> {
+    /// `serde_json` goes no deeper than 128 braces.
+    fn parse(table: &'t [u8]) -> serde_json::Result<Self> {
+        let mut listed = Self::default();
+        let mut reader = serde_json::Deserializer::from_slice(table);
+        let root = Entry {
+            listed: &mut listed,
+            directory: None,
+            name: None,
+        };
+        root.deserialize(&mut reader)?;
+        reader.end()?;
+        Ok(listed)
+    }
+
+    /// The path of a file, up to what a path may have. The table is searched as it is, so nothing is
+    /// lost of a longer one.
+    fn path(&self, file: usize) -> Vec<u8> {
+        let File {
+            directory, name, ..
+        } = &self.files[file];
+        let mut names = vec![name];
+        let mut at = *directory;
+        while let Some((outer, name)) = at.map(|at| &self.directories[at]) {
+            names.push(name);
+            at = *outer;
         }
-        path.extend_from_slice(name.as_bytes());
-        // Offsets may exceed what JavaScript's numbers hold, and are strings.
-        let offset = entry.get("offset").and_then(Value::as_str);
-        let offset = offset.and_then(|text| text.parse::<u64>().ok());
-        let size = entry.get("size").and_then(Value::as_u64);
-        match (offset, size) {
-            (Some(offset), Some(size)) => files.push((path.clone(), offset, size)),
-            _ if depth < DEEPEST => list(entry, path, depth + 1, files),
-            _ => {}
+        let mut path = Vec::new();
+        for name in names.iter().rev() {
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend(name.0.bytes().take(PATH));
+            path.truncate(PATH);
         }
-        path.truncate(length);
+        path
+    }
+}
+
+/// A file or a directory in the table; the outermost has no name.
+struct Entry<'l, 't> {
+    listed: &'l mut Listed<'t>,
+    directory: Option<usize>,
+    name: Option<Name<'t>>,
+}
+
+/// What is in a directory.
+struct Files<'l, 't> {
+    listed: &'l mut Listed<'t>,
+    directory: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Key {
+    Files,
+    Offset,
+    Size,
+    #[serde(other)]
+    Other,
+}
+
+impl<'t> DeserializeSeed<'t> for Entry<'_, 't> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'t>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'t> Visitor<'t> for Entry<'_, 't> {
+    type Value = ();
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a file or a directory")
+    }
+
+    fn visit_map<A: MapAccess<'t>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let (mut offset, mut size) = (None, None);
+        while let Some(key) = map.next_key()? {
+            match key {
+                Key::Files => {
+                    let directory = self.name.take().map(|name| {
+                        self.listed.directories.push((self.directory, name));
+                        self.listed.directories.len() - 1
+                    });
+                    map.next_value_seed(Files {
+                        listed: self.listed,
+                        directory,
+                    })?;
+                }
+                // It may exceed what JavaScript's numbers hold, and is a string.
+                Key::Offset => offset = map.next_value::<Name<'t>>()?.0.parse().ok(),
+                Key::Size => size = Some(map.next_value()?),
+                Key::Other => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        if let (Some(name), Some(offset), Some(size)) = (self.name, offset, size) {
+            self.listed.files.push(File {
+                directory: self.directory,
+                name,
+                offset,
+                size,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl<'t> DeserializeSeed<'t> for Files<'_, 't> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'t>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'t> Visitor<'t> for Files<'_, 't> {
+    type Value = ();
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("what is in a directory")
+    }
+
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key()? {
+            map.next_value_seed(Entry {
+                listed: self.listed,
+                directory: self.directory,
+                name: Some(name),
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -144,6 +278,22 @@ mod tests {
                 .any(|(way, c)| way.ends_with("package.json") && c == b"inside")
         );
         assert!(notes.unread().is_empty(), "{notes:?}");
+    }
+
+    #[test]
+    fn the_name_of_a_directory_is_not_held_for_each_file_in_it() {
+        let name = "n".repeat(50_000);
+        let files = (0..1000).map(|n| format!(r#""{n}":{{"size":1,"offset":"0"}}"#));
+        let files = files.collect::<Vec<_>>().join(",");
+        let table = format!(
+            r#"{{"files":{{"{name}":{{"files":{{{files}}}}},"end":{{"size":1,"offset":"0"}}}}}}"#
+        );
+        let notes = testing::unpack("", &asar(&table, b"x"));
+        let longest = notes.contents().iter().map(|(way, _)| way.len()).max();
+        assert_eq!(longest, Some(PATH));
+        assert_eq!(notes.contents().len(), 1001);
+        // What is cut of the paths is in the table.
+        assert!(notes.hold(r#"n":{"files""#) && notes.unread().is_empty());
     }
 
     #[test]

@@ -1,10 +1,46 @@
-//! What the readers of archives share: members of known length within a stream, their checksums, and
-//! what to do with a stream that should be read at random.
+//! What the readers of archives share: members of known length within a stream, their checksums, what
+//! goes from one decoder to the next, and what to do with a stream that should be read at random.
 
 use std::io::{self, Read};
 
 use super::codec::broken;
 use super::{Damage, Input, Members, ReadAt};
+
+/// What goes from one decoder to the next that stands upon it. Only what the last one makes is
+/// counted, and it may make nothing of terabytes, in which a few packed kilobytes end.
+pub(super) struct Between<R> {
+    decoder: R,
+    left: u64,
+}
+
+/// As many times the packed bytes, as the limit on what all of them become.
+const RATIO: u64 = 1000;
+
+/// So much is always let through: 64 MiB.
+const ALWAYS: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
+
+impl<R: Read> Between<R> {
+    /// `packed` is how many bytes the first decoder has.
+    pub(super) fn new(decoder: R, packed: u64) -> Self {
+        Self {
+            decoder,
+            left: packed.saturating_mul(RATIO).max(ALWAYS),
+        }
+    }
+}
+
+impl<R: Read> Read for Between<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(broken(
+                "there is a thousand times as much between its decoders",
+            ));
+        }
+        let read = self.decoder.read(to)?;
+        self.left = self.left.saturating_sub(read as u64);
+        Ok(read)
+    }
+}
 
 /// So many of a stream's next bytes.
 pub(super) struct Part<'a, R> {

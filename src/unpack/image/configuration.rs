@@ -1,5 +1,7 @@
 //! An image's configuration: its environment and its history are named as what they are.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::unpack::{Body, Members, Step, Stop};
@@ -9,17 +11,16 @@ pub(super) fn unpack(step: Step<'_>, bytes: &[u8], out: &mut dyn Members) -> Res
     let Ok(mut all) = serde_json::from_slice::<Value>(bytes) else {
         return out.member(step, Body::Bytes(bytes));
     };
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
     for part in ["config", "container_config"] {
         // What builds the image has the same environment as what runs it.
         for variable in take_texts(all.get_mut(part), "Env") {
-            if !seen.contains(&variable) {
+            if seen.insert(variable.clone()) {
                 let name = variable.split('=').next().unwrap_or_default();
                 out.text(
                     Step::named("environment", name.as_bytes()),
                     variable.as_bytes(),
                 );
-                seen.push(variable);
             }
         }
     }

@@ -130,7 +130,10 @@ fn identity(path: &[u8], size: u64, first: &[u8]) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::super::testing::{self, Got, Notes, gzip, tar, tar_entry};
+    use super::roles;
 
     fn digest(n: u8) -> String {
         format!("{n:02x}").repeat(32)
@@ -241,6 +244,22 @@ mod tests {
             "{rest}"
         );
         assert_eq!(notes.unread(), []);
+    }
+
+    #[test]
+    fn a_manifest_is_read_once_however_often_it_is_named() {
+        let read = Cell::new(0);
+        let one = format!(r#"{{"digest":"sha256:{}"}}"#, digest(0xa1));
+        let index = format!(r#"{{"manifests":[{}]}}"#, vec![one; 500].join(","));
+        let found = roles::roles(&|path| {
+            read.set(read.get() + 1);
+            match path {
+                "index.json" => Some(index.clone().into_bytes()),
+                "manifest.json" => None,
+                _ => Some(br#"{"config":{"digest":"sha256:c"},"layers":[]}"#.to_vec()),
+            }
+        });
+        assert_eq!((read.get(), found.len()), (3, 1));
     }
 
     #[test]

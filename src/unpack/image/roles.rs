@@ -2,7 +2,7 @@
 //!
 //! Sources: `image/spec` v1.2 of Moby (`manifest.json`), "OCI Image Layout" and "OCI Image Manifest".
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
@@ -113,9 +113,8 @@ pub(super) fn roles(read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Roles {
     let mut roles = read("manifest.json")
         .map(|bytes| saved(&bytes))
         .unwrap_or_default();
-    let mut left = MOST;
     if let Some(index) = read("index.json").and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-        follow(&index, "", read, DEEPEST, &mut left, &mut roles);
+        follow(&index, "", read, DEEPEST, &mut HashSet::new(), &mut roles);
     }
     roles
 }
@@ -125,7 +124,7 @@ fn follow(
     name: &str,
     read: &dyn Fn(&str) -> Option<Vec<u8>>,
     depth: usize,
-    left: &mut usize,
+    read_before: &mut HashSet<String>,
     roles: &mut Roles,
 ) {
     if let Some(config) = document.config.as_ref().and_then(Descriptor::path) {
@@ -134,11 +133,14 @@ fn follow(
     }
     let several = document.manifests.len() > 1;
     for manifest in &document.manifests {
-        if depth == 0 || *left == 0 {
+        if depth == 0 || read_before.len() == MOST {
             return;
         }
-        *left -= 1;
-        let bytes = manifest.path().and_then(|path| read(&path));
+        // Once: who comes first names it, and a large one may be named a thousand times.
+        let path = manifest
+            .path()
+            .filter(|path| read_before.insert(path.clone()));
+        let bytes = path.and_then(|path| read(&path));
         let Some(inner) = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()) else {
             continue;
         };
@@ -148,7 +150,7 @@ fn follow(
             own.as_deref().unwrap_or(name),
             read,
             depth - 1,
-            left,
+            read_before,
             roles,
         );
     }

@@ -7,7 +7,9 @@ use weezl::LzwStatus;
 
 use super::dictionary::Filter;
 use super::predictor;
+use crate::unpack::Section;
 use crate::unpack::codec::broken;
+use crate::unpack::part::Between;
 
 /// What there is to be done about a stream.
 pub(super) enum Opened<'a> {
@@ -23,7 +25,8 @@ pub(super) enum Opened<'a> {
 const MOST: usize = 8;
 
 /// Undoes the filters of a stream.
-pub(super) fn open<'a>(stream: impl Read + 'a, filters: &[Filter<'_>]) -> Opened<'a> {
+pub(super) fn open<'a>(stream: Section<'a>, filters: &[Filter<'_>]) -> Opened<'a> {
+    let packed = stream.left();
     let mut reader: Box<dyn Read + 'a> = Box::new(stream);
     let mut is_plain = true;
     let mut left = None;
@@ -31,6 +34,9 @@ pub(super) fn open<'a>(stream: impl Read + 'a, filters: &[Filter<'_>]) -> Opened
         return Opened::Unknown(format!("{} of them", filters.len()));
     }
     for Filter { name, parameters } in filters {
+        if !is_plain {
+            reader = Box::new(Between::new(reader, packed));
+        }
         let mut predicted = |reader| {
             predictor::undo(reader, *parameters).unwrap_or_else(|(reader, why)| {
                 left = Some(format!("{} with {why}", String::from_utf8_lossy(name)));

@@ -477,3 +477,23 @@ fn damaged_rows_are_read_up_to_the_damage() {
         }
     }
 }
+
+#[test]
+fn what_comes_to_nothing_in_the_end_is_bounded() {
+    // Stored blocks that hold nothing.
+    let nothing = [&[0x78, 0x01][..], &b"\0\0\0\xff\xff".repeat(500_000)].concat();
+    let once = "/Filter [/Fl /Fl /Fl]";
+    let packed = zlib(&zlib(&nothing));
+    assert!(packed.len() < 200);
+    let file = pdf(
+        &[
+            object(1, once, &packed),
+            object(2, "/Filter /Fl", &zlib(&text(1))),
+        ],
+        "",
+    );
+    let notes = testing::unpack("", &file);
+    assert_eq!(notes.unread().len(), 1, "{:?}", notes.unread());
+    assert!(notes.unread()[0].1.contains("between its decoders"));
+    assert!(notes.hold("shown, shown"));
+}

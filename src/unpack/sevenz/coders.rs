@@ -6,6 +6,7 @@ use liblzma::stream::{Action, Filters, Status, Stream};
 
 use super::bcj2::Bcj2;
 use super::header::{Coder, Folder};
+use crate::unpack::part::Between;
 use crate::unpack::ppmd::{Parameters, Ppmd};
 use crate::unpack::{Members, ReadAt, Reservation};
 
@@ -146,9 +147,18 @@ struct Opener<'a, 'p> {
 }
 
 impl<'a> Opener<'a, '_> {
+    /// How many packed bytes the folder has.
+    fn size(&self) -> u64 {
+        let streams = self.folder.packed.iter();
+        let ranges = streams.filter_map(|(_, stream)| self.packed.get(*stream));
+        let sizes = ranges.map(|range| range.end.min(self.file.size()).saturating_sub(range.start));
+        sizes.sum()
+    }
+
     fn input(&self, input: usize, depth: usize) -> Result<Box<dyn Read + 'a>, Cannot> {
         if let Some((_, coder)) = self.folder.bonds.iter().find(|(to, _)| *to == input) {
-            return self.output(*coder, depth.checked_sub(1).ok_or_else(circle)?);
+            let under = self.output(*coder, depth.checked_sub(1).ok_or_else(circle)?)?;
+            return Ok(Box::new(Between::new(under, self.size())));
         }
         let stream = self.folder.packed.iter().find(|(to, _)| *to == input);
         let range = stream.and_then(|(_, stream)| self.packed.get(*stream));

@@ -23,10 +23,21 @@ pub(super) mod id {
     pub(in super::super) const EMPTY_STREAMS: u64 = 0x0e;
     pub(in super::super) const NAMES: u64 = 0x11;
     pub(in super::super) const ENCODED_HEADER: u64 = 0x17;
+    pub(in super::super) const DUMMY: u64 = 0x19;
 }
 
 /// No folder has more coders, and no coder more inputs.
 const MOST_CODERS: usize = 16;
+
+/// As many times a header's size is what was read of it: a file takes 50 bytes and more of a header
+/// that a program wrote. What is reserved for a header.
+pub(super) const ROOM: u64 = 8;
+
+/// What a short header may take beyond that.
+const ROOM_AT_LEAST: usize = 1 << 20;
+
+/// What lies around the lists of a folder in memory, and around a file's name, about.
+const ALLOCATIONS: usize = 64;
 
 /// One step of decoding.
 #[derive(Debug)]
@@ -103,8 +114,9 @@ impl Header {
     /// Reads what follows the id of a plain header.
     pub(super) fn parse(bytes: &mut Bytes<'_>) -> Result<Self, Damage> {
         let mut header = Self::default();
+        let mut met = Met::default();
         loop {
-            match bytes.number()? {
+            match met.next(bytes)? {
                 id::END => return Ok(header),
                 id::ARCHIVE_PROPERTIES => {
                     while bytes.number()? != id::END {
@@ -124,8 +136,9 @@ impl Streams {
     /// Reads what follows the id of a header's streams.
     pub(super) fn parse(bytes: &mut Bytes<'_>) -> Result<Self, Damage> {
         let mut streams = Self::default();
+        let mut met = Met::default();
         loop {
-            match bytes.number()? {
+            match met.next(bytes)? {
                 id::END => break,
                 id::PACK_INFO => streams.pack_info(bytes)?,
                 id::UNPACK_INFO => streams.unpack_info(bytes)?,
@@ -201,7 +214,7 @@ impl Streams {
         }
         // All sizes but the last one of each folder are written down.
         let written: usize = counts.iter().map(|count| count.saturating_sub(1)).sum();
-        if written > bytes.0.len() {
+        if written > bytes.left.len() {
             return Err(too_many());
         }
         let has_sizes = next == id::SIZE;
@@ -247,6 +260,10 @@ fn folder(bytes: &mut Bytes<'_>, first_packed: usize) -> Result<Folder, Damage> 
     if count == 0 || count > MOST_CODERS {
         return Err(Damage::broken(format!("a folder of {count} coders")));
     }
+    bytes.keep(size_of::<Folder>() + ALLOCATIONS)?;
+    bytes.keep(count * (size_of::<Coder>() + size_of::<u64>()))?;
+    folder.coders.reserve_exact(count);
+    folder.sizes.reserve_exact(count);
     let mut inputs = 0;
     for _ in 0..count {
         let flags = bytes.byte()?;
@@ -283,6 +300,7 @@ fn folder(bytes: &mut Bytes<'_>, first_packed: usize) -> Result<Folder, Damage> 
     }
     let free = |folder: &Folder, input: &usize| folder.bonds.iter().all(|(i, _)| i != input);
     let packed = (inputs + 1).saturating_sub(count);
+    folder.packed.reserve_exact(packed);
     for n in 0..packed {
         let input = match packed {
             1 => (0..inputs).find(|input| free(&folder, input)),
@@ -296,28 +314,30 @@ fn folder(bytes: &mut Bytes<'_>, first_packed: usize) -> Result<Folder, Damage> 
 
 fn files(bytes: &mut Bytes<'_>) -> Result<Vec<File>, Damage> {
     let count = bytes.count()?;
+    bytes.keep(count * size_of::<File>())?;
     let mut files: Vec<File> = Vec::new();
     files.resize_with(count, || File {
         name: Vec::new(),
         has_stream: true,
     });
+    let mut met = Met::default();
     loop {
-        let property = bytes.number()?;
+        let property = met.next(bytes)?;
         if property == id::END {
             return Ok(files);
         }
         let size = bytes.count()?;
-        let mut inside = Bytes(bytes.take(size)?);
+        let mut inside = Bytes::new(bytes.take(size)?);
         match property {
             id::EMPTY_STREAMS => {
-                for (file, empty) in files.iter_mut().zip(bits(inside.0)) {
+                for (file, empty) in files.iter_mut().zip(bits(inside.left)) {
                     file.has_stream = !empty;
                 }
             }
             id::NAMES => {
                 inside.not_elsewhere()?;
                 let mut units = inside
-                    .0
+                    .left
                     .chunks_exact(2)
                     .map(|b| u16::from_le_bytes([b[0], b[1]]));
                 for file in &mut files {
@@ -355,20 +375,58 @@ fn overflow() -> Damage {
     Damage::broken("the sizes that it states do not add up")
 }
 
+/// Which entries of a list were met.
+#[derive(Default)]
+struct Met(u64);
+
+impl Met {
+    /// The next entry's id. What goes over all that was counted comes once: a header that repeats it
+    /// was made to be slow.
+    fn next(&mut self, bytes: &mut Bytes<'_>) -> Result<u64, Damage> {
+        let id = bytes.number()?;
+        let bit = match id {
+            0..64 if id != id::DUMMY => 1 << id,
+            _ => 0,
+        };
+        if self.0 & bit != 0 {
+            return Err(Damage::broken(format!("its header has entry {id} twice")));
+        }
+        self.0 |= bit;
+        Ok(id)
+    }
+}
+
 /// The header's bytes that were not read yet.
-pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
+pub(super) struct Bytes<'a> {
+    pub(super) left: &'a [u8],
+    /// How much memory what is read of them may take yet.
+    room: usize,
+}
 
 impl<'a> Bytes<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            left: bytes,
+            room: bytes.len() * ROOM as usize + ROOM_AT_LEAST,
+        }
+    }
+
+    /// Something of so many bytes is going to be held.
+    fn keep(&mut self, bytes: usize) -> Result<(), Damage> {
+        self.room = self.room.checked_sub(bytes).ok_or_else(too_many)?;
+        Ok(())
+    }
+
     fn byte(&mut self) -> Result<u8, Damage> {
         Ok(self.take(1)?[0])
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], Damage> {
         let (taken, rest) = self
-            .0
+            .left
             .split_at_checked(count)
             .ok_or_else(|| Damage::broken("its header ends too early"))?;
-        self.0 = rest;
+        self.left = rest;
         Ok(taken)
     }
 
@@ -390,7 +448,7 @@ impl<'a> Bytes<'a> {
     fn count(&mut self) -> Result<usize, Damage> {
         let number = self.number()?;
         match usize::try_from(number) {
-            Ok(count) if count <= self.0.len() => Ok(count),
+            Ok(count) if count <= self.left.len() => Ok(count),
             _ => Err(too_many()),
         }
     }

@@ -15,7 +15,7 @@ mod tests;
 use std::io::Read;
 
 use self::coders::Cannot;
-use self::header::{Bytes, Content, Folder, Header, Streams, id};
+use self::header::{Bytes, Content, Folder, Header, ROOM, Streams, id};
 use super::part::{Checked, Part};
 use super::{Access, Body, Damage, Format, Input, Members, ReadAt, Step};
 use crate::coverage::{Limit, Unread};
@@ -63,8 +63,7 @@ impl Format for SevenZ {
                 "its header, which stands at its end, is cut off",
             ));
         }
-        // What was read of it takes a few times its size.
-        let Some(_held) = out.reserve(size.saturating_mul(8)) else {
+        let Some(_held) = out.reserve(size.saturating_mul(ROOM)) else {
             return Err(Damage::TooLarge);
         };
         let mut bytes = Vec::new();
@@ -83,8 +82,8 @@ fn header(
     out: &mut dyn Members,
 ) -> Result<Option<Header>, Damage> {
     for _ in 0..MOST_PACKINGS {
-        let mut left = Bytes(&bytes);
-        if left.0.is_empty() {
+        let mut left = Bytes::new(&bytes);
+        if left.left.is_empty() {
             return Ok(Some(Header::default()));
         }
         match left.number()? {
@@ -103,7 +102,7 @@ fn header(
             out.covers(at(packed.start)..at(packed.end));
         }
         let size = folder.size();
-        let memory = size.saturating_mul(8);
+        let memory = size.saturating_mul(ROOM);
         let held = (size <= MOST_HEADER).then(|| out.reserve(memory)).flatten();
         let opened = match held.is_some() {
             true => coders::open(file, &streams.packed, SIGNATURE_HEADER, folder, out),

@@ -1,5 +1,7 @@
 //! Archives that 7-Zip made, and such as it never would.
 
+use std::io::Write;
+
 use crate::unpack::testing::{self, Got, Notes};
 
 /// An archive that 7-Zip 16 made of [`files`], see `tests/archives/README.md`.
@@ -140,13 +142,8 @@ fn a_header_that_states_anything_costs_nothing() {
         &[1, 5],                // files
     ];
     for head in heads {
-        let header = [head, &huge].concat();
-        let mut bytes = b"7z\xbc\xaf\x27\x1c\0\x04\0\0\0\0".to_vec();
-        bytes.extend(0u64.to_le_bytes());
-        bytes.extend((header.len() as u64).to_le_bytes());
-        bytes.extend([0; 4]);
-        bytes.extend(header);
-        assert_eq!(testing::unpack("", &bytes).unread().len(), 1);
+        let notes = testing::unpack("", &plain(&[head, &huge].concat()));
+        assert_eq!(notes.unread().len(), 1);
     }
 }
 
@@ -276,4 +273,78 @@ fn damaged_ppmd_is_read_up_to_the_damage_and_named() {
             .count();
         assert!(same + 100 > at, "at {at}: {same}");
     }
+}
+
+/// An archive of a header alone.
+fn plain(header: &[u8]) -> Vec<u8> {
+    let mut bytes = b"7z\xbc\xaf\x27\x1c\0\x04\0\0\0\0".to_vec();
+    bytes.extend(0u64.to_le_bytes());
+    bytes.extend((header.len() as u64).to_le_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(header);
+    bytes
+}
+
+#[test]
+fn what_goes_over_all_that_was_counted_comes_once() {
+    let lists: [&[u8]; 4] = [
+        &[1, 5, 1, 0, 5, 1, 0, 0],                            // files
+        &[1, 5, 1, 0x11, 1, 0, 0x11, 1, 0, 0, 0],             // names
+        &[1, 4, 6, 0, 0, 0, 6, 0, 0, 0, 0, 0],                // packed streams
+        &[1, 4, 7, 0x0b, 0, 0, 0x0c, 0, 8, 0, 8, 0, 0, 0, 0], // files in folders
+    ];
+    for list in lists {
+        let unread = testing::unpack("", &plain(list)).unread();
+        assert!(unread[0].1.ends_with("twice"), "{unread:?}");
+    }
+    // Fillers may stand between any two.
+    let notes = testing::unpack("", &plain(&[1, 5, 1, 0x19, 0, 0x19, 0, 0, 0]));
+    assert_eq!(notes.unread(), []);
+}
+
+#[test]
+fn folders_of_three_bytes_each_take_no_more_than_what_was_reserved() {
+    let header = |count: u32| {
+        let size = count.to_le_bytes();
+        let folders = [1u8, 0].repeat(count as usize);
+        let sizes = vec![0; count as usize];
+        let start = [1, 4, 7, 0x0b, 0xe0, size[0], size[1], size[2], 0];
+        plain(&[&start, &folders[..], &[0x0c], &sizes, &[0, 0, 0]].concat())
+    };
+    let unread = |count| testing::unpack("", &header(count)).unread();
+    // Each lacks its packed stream.
+    assert_eq!(unread(1000).len(), 1000);
+    let unread = unread(100_000);
+    assert!(unread.len() == 1 && unread[0].1.contains("more than"));
+}
+
+#[test]
+fn what_comes_to_nothing_in_the_end_is_bounded() {
+    let deflate = |bytes: &[u8]| {
+        let mut to = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+        to.write_all(bytes).unwrap();
+        to.finish().unwrap()
+    };
+    let nothing = b"\0\0\0\xff\xff".repeat(500_000);
+    let packed = deflate(&deflate(&nothing));
+    let size = |size: usize| [0xc0 | (size >> 16) as u8, size as u8, (size >> 8) as u8];
+    let (start, length) = (packed.len() as u64, packed.len() as u8);
+    let coder = [3, 4, 1, 8];
+    // Three coders, the second upon the first, the third upon that.
+    let folder = [&[3][..], &coder, &coder, &coder, &[1, 0, 2, 1]].concat();
+    let header = [
+        &[1, 4, 6, 0, 1, 9, length, 0, 7, 0x0b, 1, 0][..],
+        &folder,
+        &[0x0c],
+        &[size(3000), size(nothing.len()), size(9)].concat(),
+        &[0, 0, 0],
+    ];
+    let mut bytes = plain(&header.concat());
+    bytes[12..20].copy_from_slice(&start.to_le_bytes());
+    bytes.splice(32..32, packed);
+    let unread = testing::unpack("", &bytes).unread();
+    assert!(
+        unread.len() == 1 && unread[0].1.contains("between its decoders"),
+        "{unread:?}"
+    );
 }
