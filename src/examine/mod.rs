@@ -20,7 +20,7 @@ pub use self::examiner::Examiner;
 pub use self::follower::Follower;
 pub use self::inside::UnreadMember;
 pub use self::limits::{DEEPEST, Limits, MEMORY, Unpacking};
-pub(crate) use self::packed::{HEAD, is_packed};
+pub(crate) use self::packed::is_packed;
 pub use self::redactor::{Redactor, Release};
 use self::slider::Slider;
 use crate::coverage::Tally;

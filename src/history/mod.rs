@@ -14,6 +14,8 @@ mod attribution;
 mod bad;
 mod border;
 mod chosen;
+#[cfg(test)]
+mod contained;
 mod contains;
 mod damage;
 mod database;

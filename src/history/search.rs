@@ -13,10 +13,10 @@ use super::marks::{Mark, Marks, Results, mark};
 use super::version::Version;
 use super::walk::Visit;
 use crate::coverage::{Limit, Progress, Tally, Unread};
-use crate::examine::{Examiner, HEAD, Seen, Unpacking, UnreadMember, is_packed};
+use crate::examine::{Examiner, Seen, Unpacking, UnreadMember, is_packed};
 use crate::matcher::{AnchorId, Hit, Matcher, REACH, Text};
 use crate::repo::ObjectKind as Kind;
-use crate::unpack::{IN_TAILS, TAIL, recognise, recognise_tail};
+use crate::unpack::{HEAD, IN_TAILS, TAIL, recognise, recognise_tail};
 
 /// The search goes over pieces of this size, which stay in the fastest cache.
 const PIECE: usize = 4096;
@@ -60,7 +60,7 @@ impl<'a> Search<'a> {
     /// Searches what is packed in a blob, if it begins or ends like a container. Whether it is plain,
     /// see [`Marks::plain`].
     fn unpack(&self, results: &mut Results, entry: u32, bytes: &[u8]) -> bool {
-        let begins = may_begin_packed(&bytes[..bytes.len().min(GLANCE as usize)]);
+        let begins = begins_packed(&bytes[..bytes.len().min(HEAD)]);
         if !begins && memchr::memchr(IN_TAILS, bytes).is_none() {
             return true;
         }
@@ -77,9 +77,7 @@ impl<'a> Search<'a> {
                 let found = found.into_iter().map(|hit| (0, hit));
                 self.unpacked(results, entry, seen, found);
             }
-            None if is_packed(&bytes[..bytes.len().min(HEAD)]) => {
-                results.packed.add(bytes.len() as u64);
-            }
+            None if begins => results.packed.add(bytes.len() as u64),
             None => {}
         }
         false
@@ -97,14 +95,14 @@ impl<'a> Search<'a> {
         let base_is_plain = version.base.marks.plain;
         let lacks_end = base_is_plain && memchr::memchr(IN_TAILS, delta.inserted).is_none();
         let begins_alike = match delta.segments.first() {
-            Some(first) => first.copied && first.from == 0 && delta.end(0) >= GLANCE,
+            Some(first) => first.copied && first.from == 0 && delta.end(0) >= HEAD as u32,
             None => false,
         };
         let mut begins = false;
         if !(begins_alike && base_is_plain) {
             results.fetched.clear();
-            version.fetch(0..delta.length.min(GLANCE), &mut results.fetched);
-            begins = may_begin_packed(&results.fetched);
+            version.fetch(0..delta.length.min(HEAD as u32), &mut results.fetched);
+            begins = begins_packed(&results.fetched);
         }
         if !begins && lacks_end {
             return true;
@@ -395,15 +393,9 @@ impl<'a> Search<'a> {
     }
 }
 
-/// As much of each blob is looked at to see whether it may be a container.
-const GLANCE: u32 = 128;
-
-/// Whether a blob may be a container, by its first bytes: they have a signature, or are odd for
-/// text, as the first bytes of a tar are.
-fn may_begin_packed(head: &[u8]) -> bool {
-    recognise(head, b"").is_some()
-        || is_packed(&head[..head.len().min(HEAD)])
-        || head.len() == GLANCE as usize && head.ends_with(&[0])
+/// Whether a blob with these first bytes ([`HEAD`] of them, or all) is a container or compressed.
+fn begins_packed(head: &[u8]) -> bool {
+    recognise(head, b"").is_some() || is_packed(head)
 }
 
 impl Visit for Search<'_> {
