@@ -155,6 +155,7 @@ fn main() {
         let history = History {
             matcher: &matcher,
             suppress: &suppress,
+            accept: &skewer::config::Globs::default(),
             memory: None,
             purge: false,
             unpacking: &unpacking,

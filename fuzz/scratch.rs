@@ -53,6 +53,7 @@ impl Scratch {
             matcher: &MATCHER,
             suppress: &Suppressor::default(),
             unpacking: &Unpacking::default(),
+            accept: &skewer::config::Globs::default(),
             memory: None,
             purge: true,
             chosen,

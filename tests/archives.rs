@@ -206,7 +206,17 @@ fn what_was_acknowledged_is_so_in_history_too() {
         if packed {
             scratch.git(&["gc", "-q"]);
         }
-        assert_eq!(skewer(here, &["history"]).0, 3);
+        let (status, text) = skewer(here, &["history"]);
+        assert_eq!(status, 3);
+        assert!(
+            text.contains(" (dist/locked.zip) → a: it is encrypted"),
+            "{text}"
+        );
+        let range = ["history", "--range", "HEAD", "--accept", "dist/*.zip"];
+        for accepts in [&range[..], &["history", "--accept", "*.zip"]] {
+            assert_eq!(skewer(here, accepts).0, 0);
+        }
+        assert_eq!(skewer(here, &["history", "--accept", "locked/*.zip"]).0, 3);
         assert_eq!(skewer(here, &allow).0, 0);
         // An audit that only remembers another one says the same.
         for _ in 0..2 {

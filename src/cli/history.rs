@@ -141,6 +141,7 @@ pub(super) fn search(
         let run = history::History {
             matcher: &ready.matcher,
             suppress: &ready.settings.suppress,
+            accept: &ready.settings.accept,
             memory: how.memory,
             purge: how.purge,
             unpacking: &ready.settings.unpacking,

@@ -94,6 +94,12 @@ impl Globs {
                 .is_ok_and(|path| !path.as_os_str().is_empty() && set.is_match(path))
         })
     }
+
+    /// The same for a path within a repository as it was at some time: it is compared with each glob
+    /// as if that had been written at the top of it.
+    pub fn matches_below(&self, path: &Path) -> bool {
+        self.sets.iter().any(|(_, set)| set.is_match(path))
+    }
 }
 
 /// `path` without `.`, `..` and doubled slashes, which no glob names.

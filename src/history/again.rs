@@ -11,6 +11,7 @@ use super::objects::Objects;
 use super::real::{fingerprint, git, key, layout, make, story};
 use super::{History, Layout, Memory, Outcome, Progress, loose, refs};
 use crate::cache::Cache;
+use crate::config::Globs;
 use crate::coverage::Coverage;
 use crate::examine::Unpacking;
 use crate::matcher::Matcher;
@@ -32,6 +33,7 @@ fn search(layout: &Layout, memory: Option<&Memory>, stop: bool, require_complete
     let history = History {
         matcher: Matcher::shared(),
         suppress: &Suppressor::default(),
+        accept: &Globs::default(),
         unpacking: &Unpacking::default(),
         memory,
         purge: false,

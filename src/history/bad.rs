@@ -12,6 +12,7 @@ use super::pack::Pack;
 use super::search::Search;
 use super::walk::walk;
 use super::{History, Layout, Outcome, Progress};
+use crate::config::Globs;
 use crate::examine::Unpacking;
 use crate::finding::Place;
 use crate::matcher::Matcher;
@@ -28,6 +29,7 @@ fn audit(objects: &Path) -> Outcome {
     let history = History {
         matcher: Matcher::shared(),
         suppress: &Suppressor::default(),
+        accept: &Globs::default(),
         unpacking: &Unpacking::default(),
         memory: None,
         purge: false,

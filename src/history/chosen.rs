@@ -199,7 +199,7 @@ impl Database<'_> {
             .sum();
         let others = (packed + files.len() as u64).saturating_sub(here);
         self.coverage.leave(Excluded::OtherObject, others);
-        let loose = match self.keys.is_empty() {
+        let loose = match self.keys.is_empty() && self.unread.is_empty() {
             true => Vec::new(),
             false => self.kinds(files),
         };

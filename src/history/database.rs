@@ -16,6 +16,7 @@ use super::pack::Pack;
 use super::purge::{Holders, Purge};
 use super::search::Search;
 use super::single::searched;
+use super::unread::Unreadable;
 use super::walk::walk;
 use super::{History, Layout, Outcome, loose, memory, refs};
 use crate::coverage::{Coverage, Excluded, Tally};
@@ -37,6 +38,8 @@ pub(super) struct Database<'a> {
     pub(super) coverage: Coverage,
     /// What is named, and not held by the pack that names it.
     pub(super) named: Named,
+    /// Objects with members that could not be read.
+    pub(super) unread: Vec<Unreadable>,
     /// How many commits there are.
     pub(super) commits: u64,
     /// Packs that were searched whole, to be remembered.
@@ -75,6 +78,7 @@ impl<'a> Database<'a> {
             keys: Keys::default(),
             coverage,
             named: Named::default(),
+            unread: Vec::new(),
             commits: 0,
             searched: Vec::new(),
             loose: None,
@@ -211,7 +215,8 @@ impl<'a> Database<'a> {
         }
     }
 
-    /// Follows the keys to where they came from; of a limited search, those that count.
+    /// Follows the keys to where they came from; of a limited search, those that count. So is told
+    /// where that stands which could not be unpacked.
     pub(super) fn trace(
         &mut self,
         loose: &[loose::Found],
@@ -233,7 +238,11 @@ impl<'a> Database<'a> {
         if let Some(chosen) = self.history.chosen {
             chosen.narrow(&mut keys, &tracer);
         }
-        keys.trace(&tracer)
+        let unread = Unreadable::holders(&self.unread, &tracer);
+        let (told, unread) = keys.trace(&tracer, unread);
+        let paths = unread.into_iter().map(|story| Some(story.origin?.0));
+        self.tell_unread(paths.collect());
+        told
     }
 
     /// Counts what an earlier audit has read.
@@ -285,7 +294,7 @@ impl<'a> Database<'a> {
             let why = format!("its index is of no use ({damage}); it was read without one");
             coverage.fail(history.masked(pack.path()), why);
         }
-        let (failed, accepted) = (coverage.failed, coverage.accepted.len());
+        let failed = coverage.failed;
         let forest = Forest::plant(pack, None);
         let name = |entry: u32| match pack.id(entry) {
             Some(id) => Masked::vouched(format!("object {id}")),
@@ -294,6 +303,13 @@ impl<'a> Database<'a> {
                 pack.start(entry),
                 history.masked(pack.path())
             )),
+        };
+        let source = |entry: u32| match pack.id(entry) {
+            Some(id) => Source::Object(id),
+            None => Source::Unnamed(Packed {
+                pack: number as u32,
+                start: pack.start(entry),
+            }),
         };
         let holds = |id: &ObjectId| pack.offset(id).is_some();
         let links = Links {
@@ -342,13 +358,7 @@ impl<'a> Database<'a> {
             searched.commits += results.commits;
             damaged.extend(results.damaged);
             for one in results.occurrences {
-                let source = match pack.id(one.entry) {
-                    Some(id) => Source::Object(id),
-                    None => Source::Unnamed(Packed {
-                        pack: number as u32,
-                        start: pack.start(one.entry),
-                    }),
-                };
+                let source = source(one.entry);
                 if let Source::Object(id) = source {
                     seen.push((one.hit.fingerprint, id, one.at));
                 }
@@ -358,16 +368,16 @@ impl<'a> Database<'a> {
         // Which thread read what differs from run to run; what is told does not.
         unread.sort_by_key(|one: &(u32, _)| one.0);
         damaged.sort_by_key(|one: &(u32, _)| one.0);
-        for of_one in unread.chunk_by(|one, next| one.0 == next.0) {
-            let start = pack.start(of_one[0].0);
-            let at = Packed {
-                pack: number as u32,
-                start,
-            };
-            let again = || Some(objects.stream_packed(at).ok()?.body);
-            let unread = of_one.iter().map(|(_, member)| member);
-            history.unread(&name(of_one[0].0), None, unread, again, coverage);
-        }
+        let containers = unread.chunk_by(|one, next| one.0 == next.0);
+        let containers = containers.map(|of_one| {
+            let entry = of_one[0].0;
+            Unreadable {
+                source: source(entry),
+                name: name(entry),
+                members: of_one.iter().map(|one| one.1.clone()).collect(),
+            }
+        });
+        self.unread.extend(containers);
         for (entry, damage) in damaged {
             coverage.fail(name(entry), damage.to_string());
         }
@@ -382,11 +392,9 @@ impl<'a> Database<'a> {
         coverage.exclude_all(Excluded::SeenBefore, seen_before);
         // What was passed over since another object has it depends on that one.
         let passed_over = seen_before != Tally::default();
-        // Nor is what somebody acknowledged: that may end.
-        let sound = coverage.failed == failed
-            && coverage.accepted.len() == accepted
-            && !passed_over
-            && history.go_on();
+        // What somebody answers for is no failure, but that may end.
+        let sound =
+            coverage.failed == failed && unread.is_empty() && !passed_over && history.go_on();
         if sound && self.memory.is_some() {
             searched.seen = by_key(seen);
             self.searched.push((number, searched));

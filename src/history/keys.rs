@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::attribution::Tracer;
+use super::attribution::{Holders, Tracer};
 use super::damage::Damage;
 use super::objects::{LARGEST, Objects, Packed};
-use super::purge::Holders;
+use super::purge;
 use super::story::{NAMED, Story};
 use super::{History, tree};
 use crate::examine::{self, Buffers};
@@ -75,8 +75,8 @@ impl Keys {
     }
 
     /// Which objects hold which keys.
-    pub(super) fn holders(&self) -> Holders {
-        let mut holders = Holders::new();
+    pub(super) fn holders(&self) -> purge::Holders {
+        let mut holders = purge::Holders::new();
         for (key, about) in &self.0 {
             for source in about.seen.keys() {
                 if let Source::Object(id) = source {
@@ -110,10 +110,14 @@ impl Keys {
         });
     }
 
-    /// Traces all keys to where they came from.
-    pub(super) fn trace(self, tracer: &Tracer<'_>) -> Vec<Told> {
-        if self.0.is_empty() {
-            return Vec::new();
+    /// Traces all keys to where they came from, and `others` with them.
+    pub(super) fn trace(
+        self,
+        tracer: &Tracer<'_>,
+        others: Vec<Holders>,
+    ) -> (Vec<Told>, Vec<Story>) {
+        if self.0.is_empty() && others.is_empty() {
+            return Default::default();
         }
         let holders = |key: &Key| {
             let named = key.seen.keys().filter_map(|source| match source {
@@ -122,17 +126,21 @@ impl Keys {
             });
             named.collect::<Vec<_>>()
         };
-        let holders: Vec<_> = self.0.values().map(holders).collect();
-        let (stories, _) = tracer.trace(&holders);
+        let mut holders: Vec<_> = self.0.values().map(holders).collect();
         let in_index = tracer.in_index(&holders);
-        self.0
+        holders.extend(others);
+        let (mut stories, _) = tracer.trace(&holders);
+        let of_others = stories.split_off(self.0.len());
+        let told = self
+            .0
             .into_iter()
             .zip(stories)
             .zip(in_index)
             .filter_map(|(((fingerprint, key), story), in_index)| {
                 key.told(fingerprint, story, in_index)
             })
-            .collect()
+            .collect();
+        (told, of_others)
     }
 }
 
@@ -221,8 +229,8 @@ impl Told {
         let matcher = history.matcher;
         let masked = |bytes: &[u8]| matcher.redact(bytes);
         let path = |bytes: &[u8]| ShownPath::new(path_from(bytes), masked(bytes));
-        let commit = |(id, read): (ObjectId, Result<Option<(Kind, Vec<u8>)>, Damage>)| {
-            let (_, bytes) = read.ok().flatten()?;
+        let commit = |(id, read): (ObjectId, Option<(Kind, Vec<u8>)>)| {
+            let (_, bytes) = read?;
             let (author, time, summary) = tree::summary(&bytes);
             Some(CommitInfo {
                 id: id.to_string(),
@@ -251,7 +259,9 @@ impl Told {
             object: id.map(|id| id.to_string()).unwrap_or_default(),
             kind: kind.as_str(),
             path: origin.as_deref().map(path),
-            first: first.and_then(commit),
+            first: first
+                .map(|(id, read)| (id, read.ok().flatten()))
+                .and_then(commit),
             commits: Counted {
                 named: story.commits.iter().map(ObjectId::to_string).collect(),
                 count: story.commit_count,
@@ -323,12 +333,12 @@ fn as_seen(hit: &Hit, at: u64) -> examine::Found {
 }
 
 #[cfg(unix)]
-fn path_from(bytes: &[u8]) -> PathBuf {
+pub(super) fn path_from(bytes: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
     std::ffi::OsStr::from_bytes(bytes).into()
 }
 
 #[cfg(not(unix))]
-fn path_from(bytes: &[u8]) -> PathBuf {
+pub(super) fn path_from(bytes: &[u8]) -> PathBuf {
     String::from_utf8_lossy(bytes).into_owned().into()
 }

@@ -48,6 +48,7 @@ mod sets;
 mod single;
 mod story;
 mod tree;
+mod unread;
 mod version;
 mod walk;
 
@@ -59,13 +60,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use self::chosen::{Chosen, Way};
 pub use self::memory::Memory;
 pub use self::purge::Purge;
+use crate::config::Globs;
 use crate::coverage::{Coverage, Excluded, Progress};
-use crate::examine::{self, Buffers, Examiner, Seen, Unpacking, UnreadMember};
-use crate::finding::{self, Finding, Location, Place, ShownPath, Status};
+use crate::examine::{self, Buffers, Examiner, Seen, Unpacking};
+use crate::finding::{Finding, Location, Place, ShownPath, Status};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, Repository};
 use crate::secret::Masked;
-use crate::suppress::{Suppressor, hash_of};
+use crate::suppress::Suppressor;
 
 /// Where a repository keeps things.
 #[derive(Clone, Debug)]
@@ -115,6 +117,8 @@ pub struct History<'a> {
     pub matcher: &'a Matcher,
     /// What somebody answered for.
     pub suppress: &'a Suppressor,
+    /// Paths in the repository of what may fail to be unpacked.
+    pub accept: &'a Globs,
     /// What earlier audits remember of packs and loose objects.
     pub memory: Option<&'a Memory>,
     /// Whether to find out what taking the keys out of the history would take.
@@ -200,32 +204,6 @@ impl History<'_> {
     }
 
     /// A member that could not be read, of what is called `name`.
-    /// Counts members that could not be read, unless somebody acknowledged them. `file` is what they
-    /// are in, as reports show it, if they do: an object is known by its bytes alone, which `again`
-    /// gives.
-    fn unread<'r, 'u>(
-        &self,
-        name: &Masked,
-        file: Option<&str>,
-        unread: impl IntoIterator<Item = &'u UnreadMember>,
-        again: impl FnOnce() -> Option<Box<dyn Read + 'r>>,
-        coverage: &mut Coverage,
-    ) {
-        let mut unread = unread.into_iter().peekable();
-        let hash = match self.suppress.has_members() && unread.peek().is_some() {
-            true => again().and_then(|reader| hash_of(reader).ok()),
-            false => None,
-        };
-        for one in unread {
-            let what = Masked::vouched(format!("{name}{}", finding::Way(&one.members)));
-            let names: Vec<String> = one.members.iter().map(|m| m.to_string()).collect();
-            match hash.is_some_and(|hash| self.suppress.acknowledges(file, &names, &hash)) {
-                true => coverage.accept_member(what, &one.why),
-                false => coverage.fail_member(what, &one.why),
-            }
-        }
-    }
-
     fn examiner<'e>(&'e self, go_on: &'e (dyn Fn() -> bool + Sync)) -> Examiner<'e> {
         Examiner {
             matcher: self.matcher,
@@ -270,9 +248,9 @@ impl History<'_> {
             outcome.coverage.members.merge(members);
             let coverage = &mut outcome.coverage;
             coverage.exclude_all(Excluded::SeenBefore, seen_before);
-            let name = self.masked(path);
-            let again = || Some(Box::new(File::open(path).ok()?) as Box<dyn Read>);
-            self.unread(&name, Some(&name.to_string()), &unread, again, coverage);
+            let name = self.masked(path).to_string();
+            let body = || Some(Box::new(File::open(path).ok()?) as Box<dyn Read>);
+            self.tell_unread(&name, self.accept.matches(path), &unread, body, coverage);
             if packed {
                 outcome.coverage.exclude(Excluded::Packed, bytes);
             }

@@ -10,6 +10,7 @@ use super::keys::{Keys, Source};
 use super::objects::Objects;
 use super::real::{fingerprint, git, key, layout, run, story};
 use super::{Chosen, History, Layout, Outcome, Way, refs};
+use crate::config::Globs;
 use crate::coverage::{Excluded, Progress};
 use crate::finding::{Kept, Place};
 use crate::matcher::Matcher;
@@ -187,6 +188,7 @@ fn search(
     let history = History {
         matcher,
         suppress: &suppress,
+        accept: &Globs::default(),
         memory: None,
         purge: false,
         unpacking: &crate::examine::Unpacking::default(),
@@ -389,7 +391,7 @@ fn a_run_that_is_stopped_tells_no_story() {
         for hit in matcher.search_all(key(40).as_bytes()) {
             keys.add(Source::Object(holder), 0, hit.into());
         }
-        let told = keys.trace(&tracer);
+        let (told, _) = keys.trace(&tracer, Vec::new());
         assert_eq!(told[0].story.cut, stopped);
         assert_eq!(told[0].kept().contains(&Kept::Branch), !stopped);
         assert!(!told[0].kept().contains(&Kept::Nothing));

@@ -12,6 +12,7 @@ use super::objects::Objects;
 use super::search::Search;
 use super::walk::walk;
 use super::{History, Layout, Outcome, loose};
+use crate::config::Globs;
 use crate::coverage::Progress;
 use crate::examine::Unpacking;
 use crate::finding::{InHistory, Kept, Place};
@@ -212,6 +213,7 @@ pub(super) fn run(layout: &Layout, matcher: &Matcher) -> Outcome {
         unpacking: &unpacking,
         matcher,
         suppress: &suppress,
+        accept: &Globs::default(),
         memory: None,
         purge: false,
         chosen: None,

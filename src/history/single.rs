@@ -4,6 +4,7 @@ use super::damage::Damage;
 use super::database::Database;
 use super::keys::Source;
 use super::loose::Loose;
+use super::unread::Unreadable;
 use super::{History, loose};
 use crate::coverage::Excluded;
 use crate::examine::{Buffers, Seen};
@@ -37,11 +38,13 @@ impl Database<'_> {
         self.coverage.members.merge(seen.members);
         self.coverage
             .exclude_all(Excluded::SeenBefore, seen.seen_before);
-        let name = Masked::vouched(format!("object {}", found.id));
-        let again = || Some(self.objects.stream(&found.id).ok()??.body);
-        let coverage = &mut self.coverage;
-        self.history
-            .unread(&name, None, &seen.unread, again, coverage);
+        if !seen.unread.is_empty() {
+            self.unread.push(Unreadable {
+                source: Source::Object(found.id),
+                name: Masked::vouched(format!("object {}", found.id)),
+                members: seen.unread.clone(),
+            });
+        }
     }
 }
 

@@ -102,15 +102,18 @@ impl Suppressor {
     }
 
     /// Whether somebody acknowledged that a member can't be read, or what it is in: `members` is the
-    /// way to it, and `file`, which has this SHA-256, what reports show. A file that is known by its
-    /// bytes alone (an object of history) may have any name.
+    /// way to it, and `file`, which has this SHA-256, what reports show: by whatever way the run came
+    /// there. A file that is known by its bytes alone (an object of history) may have any name.
     pub fn acknowledges(&self, file: Option<&str>, members: &[String], sha256: &[u8; 32]) -> bool {
         let is_meant = |path: &str| {
             // Whoever acknowledged a container acknowledged what is in it.
             (0..=members.len()).any(|steps| {
                 let way: String = members[..steps].iter().flat_map(|m| ["!", m]).collect();
                 match (file, path.strip_suffix(&way)) {
-                    (Some(file), Some(rest)) => rest == file,
+                    (Some(file), Some(rest)) => {
+                        let before = file.strip_suffix(rest);
+                        before.is_some_and(|way| way.is_empty() || way.ends_with('/'))
+                    }
                     (None, Some(rest)) => !rest.contains('!'),
                     (_, None) => false,
                 }
@@ -249,7 +252,9 @@ mod tests {
         let file = Some("dist/a.zip");
         assert!(!asked(file, &["b"], 6) && !asked(file, &[], 5) && !asked(file, &["c"], 5));
         assert!(!asked(Some("a.zip"), &["b"], 5) && !asked(None, &["c", "b"], 5));
+        assert!(!asked(Some("redist/a.zip"), &["b"], 5));
         assert_eq!(run.loose_ends(true).unused.len(), 1);
+        assert!(asked(Some("./dist/a.zip"), &["b"], 5) && asked(Some("/r/dist/a.zip"), &["b"], 5));
         assert!(asked(file, &["b"], 5) && asked(file, &["b", "c"], 5) && asked(None, &["b"], 5));
         assert!(run.loose_ends(true).unused.is_empty());
     }
