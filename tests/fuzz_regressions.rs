@@ -1,5 +1,5 @@
 //! Replays what the fuzzers found (`fuzz/regressions/TARGET/`), so that it stays mended, and a few
-//! inputs that are worth keeping. Written by `cargo +nightly fuzz run TARGET` as artifacts.
+//! inputs that are worth keeping.
 #![allow(unexpected_cfgs)] // the targets ask whether cargo-fuzz builds them
 #![allow(clippy::duplicate_mod)] // and each has what they share as a module of its own
 
