@@ -20,7 +20,7 @@ const MOST_TREES: usize = 2000;
 
 /// Trees below a path of more bytes are not read for it: as many as the paths of most systems have.
 /// Each tree on the way has the path to it, and names may be as long as trees are.
-const LONGEST_PATH: usize = 4096;
+pub(super) const LONGEST_PATH: usize = 4096;
 
 /// A key's objects.
 pub(super) type Holders = Vec<(ObjectId, Kind)>;

@@ -238,10 +238,20 @@ impl<'a> Database<'a> {
         if let Some(chosen) = self.history.chosen {
             chosen.narrow(&mut keys, &tracer);
         }
-        let unread = Unreadable::holders(&self.unread, &tracer);
-        let (told, unread) = keys.trace(&tracer, unread);
-        let paths = unread.into_iter().map(|story| Some(story.origin?.0));
-        self.tell_unread(paths.collect());
+        // Traced only where keys are anyway, or where somebody goes by the paths.
+        let (told, paths) = match keys.is_empty() && self.history.accept.is_empty() {
+            true => {
+                let paths = Unreadable::in_refs(&self.unread, &self.objects, refs);
+                (Vec::new(), paths)
+            }
+            false => {
+                let unread = Unreadable::holders(&self.unread, &tracer);
+                let (told, unread) = keys.trace(&tracer, unread);
+                let paths = unread.into_iter().map(|story| Some(story.origin?.0));
+                (told, paths.collect())
+            }
+        };
+        self.tell_unread(paths);
         told
     }
 

@@ -1,20 +1,27 @@
 //! Members of objects that could not be read: in which file of the history they are, and whether
 //! somebody answered for it beforehand.
 
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 
-use super::History;
-use super::attribution::{Holders, Tracer};
+use super::attribution::{Holders, LONGEST_PATH, Tracer};
 use super::database::Database;
 use super::keys::{Source, path_from};
+use super::objects::Objects;
+use super::refs::Refs;
+use super::{History, tree};
 use crate::coverage::Coverage;
 use crate::examine::UnreadMember;
 use crate::finding;
+use crate::repo::{ObjectId, ObjectKind as Kind};
 use crate::secret::Masked;
 use crate::suppress::hash_of;
 
 /// Of so many objects it is looked up where they stand.
 const MOST_TRACED: usize = 1000;
+
+/// So many trees of what refs hold now are read for that.
+const MOST_TREES: usize = 2000;
 
 /// An object with members that could not be read.
 pub(super) struct Unreadable {
@@ -25,6 +32,52 @@ pub(super) struct Unreadable {
 }
 
 impl Unreadable {
+    /// Where the first of them stand in what refs hold now, as far as a few thousand trees tell: to
+    /// trace them would take longer than the search. What is checked out comes first.
+    pub(super) fn in_refs(all: &[Self], objects: &Objects, refs: &Refs) -> Vec<Option<Vec<u8>>> {
+        let mut wanted = BTreeMap::new();
+        for (number, one) in all.iter().take(MOST_TRACED).enumerate() {
+            if let Source::Object(id) = one.source {
+                wanted.insert(id, number);
+            }
+        }
+        let mut paths = vec![None; all.len().min(MOST_TRACED)];
+        if wanted.is_empty() {
+            return paths;
+        }
+        let mut seen = HashSet::new();
+        let tips = refs.head.iter().chain(refs.named.iter().map(|(_, id)| id));
+        for tip in tips {
+            let Ok(Some((Kind::Commit, commit))) = objects.read(tip) else {
+                continue;
+            };
+            let mut todo = Vec::from_iter(tree::commit(&commit).map(|c| (c.tree, Vec::new())));
+            while let Some((id, above)) = todo.pop() {
+                if wanted.is_empty() || seen.len() >= MOST_TREES {
+                    return paths;
+                }
+                if !seen.insert(id) {
+                    continue;
+                }
+                let Ok(Some((Kind::Tree, bytes))) = objects.read(&id) else {
+                    continue;
+                };
+                for entry in tree::entries(&bytes, id.as_bytes().len()) {
+                    let Some(inner) = ObjectId::from_bytes(entry.id) else {
+                        continue;
+                    };
+                    let path = || [&above[..], entry.name].concat();
+                    if entry.is_tree && above.len() <= LONGEST_PATH {
+                        todo.push((inner, [&path()[..], b"/"].concat()));
+                    } else if let Some(number) = wanted.remove(&inner) {
+                        paths[number] = Some(path());
+                    }
+                }
+            }
+        }
+        paths
+    }
+
     /// What is traced to know where it stands.
     pub(super) fn holders(all: &[Self], tracer: &Tracer<'_>) -> Vec<Holders> {
         let holder = |one: &Self| match one.source {
