@@ -219,10 +219,15 @@ fn what_was_acknowledged_is_so_in_history_too() {
         assert_eq!(skewer(here, &["history", "--accept", "locked/*.zip"]).0, 3);
         assert_eq!(skewer(here, &allow).0, 0);
         // An audit that only remembers another one says the same.
-        for _ in 0..2 {
+        for again in [false, true] {
             let (status, text) = skewer(here, &["history"]);
             assert_eq!(status, 0, "{text}");
             assert!(text.contains("as accepted beforehand"), "{text}");
+            assert!(text.contains(" (dist/locked.zip) → a"), "{text}");
+            assert!(
+                !again || text.contains("of them in an earlier run"),
+                "{text}"
+            );
         }
         std::fs::remove_file(here.join("skewer-baseline.toml")).unwrap();
         assert_eq!(skewer(here, &["history"]).0, 3);

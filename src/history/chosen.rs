@@ -208,6 +208,7 @@ impl Database<'_> {
             members: self.coverage.members,
             packed: Tally::default(),
             left_out: None,
+            unread: Vec::new(),
             told: self.trace(&loose, refs, index),
             remembered: false,
         }

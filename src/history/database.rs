@@ -7,17 +7,14 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 
 use super::attribution::Tracer;
-use super::forest::Forest;
-use super::keys::{Keys, Source, Stale, Told};
-use super::links::{self, Lately, Links, Named};
+use super::keys::{Keys, Stale, Told};
+use super::links::{self, Named};
 use super::memory::{Memory, SearchedPack, Whole, by_key, recall};
-use super::objects::{Objects, Packed};
+use super::objects::Objects;
 use super::pack::Pack;
 use super::purge::{Holders, Purge};
-use super::search::Search;
 use super::single::searched;
 use super::unread::Unreadable;
-use super::walk::walk;
 use super::{History, Layout, Outcome, loose, memory, refs};
 use crate::coverage::{Coverage, Excluded, Tally};
 use crate::examine::Buffers;
@@ -32,7 +29,7 @@ const ALL_TOGETHER: u64 = if cfg!(test) { 16 << 10 } else { 4 << 20 };
 pub(super) struct Database<'a> {
     pub(super) history: &'a History<'a>,
     pub(super) layout: &'a Layout,
-    memory: Option<&'a Memory>,
+    pub(super) memory: Option<&'a Memory>,
     pub(super) objects: Objects,
     pub(super) keys: Keys,
     pub(super) coverage: Coverage,
@@ -43,7 +40,7 @@ pub(super) struct Database<'a> {
     /// How many commits there are.
     pub(super) commits: u64,
     /// Packs that were searched whole, to be remembered.
-    searched: Vec<(usize, SearchedPack)>,
+    pub(super) searched: Vec<(usize, SearchedPack)>,
     /// The loose objects that were searched whole, and what was seen in them.
     loose: Option<(Vec<loose::Found>, memory::Seen)>,
     /// Which objects hold which keys, if somebody asks.
@@ -114,9 +111,12 @@ impl<'a> Database<'a> {
             .as_ref()
             .filter(|_| !self.history.purge)
             .and_then(|(memory, state)| memory.whole(self.layout, state, &self.objects, &refs))
-            .filter(|whole| whole.left_out.is_some() || !self.asks());
+            .filter(|whole| whole.left_out.is_some() || !self.asks())
+            .filter(|whole| self.history.accept.is_empty() || whole.has_paths());
         let whole = match known {
-            Some(whole) => {
+            Some(mut whole) => {
+                self.unread_again(std::mem::take(&mut whole.unread));
+                self.tell_unread();
                 self.remember(whole.read, whole.packed, whole.members);
                 links::left_out(whole.left_out.unwrap_or_default(), &mut self.coverage);
                 links::cut(common_dir, &self.objects, &mut self.coverage);
@@ -167,8 +167,9 @@ impl<'a> Database<'a> {
                 memory.keep_pack(&self.objects.packs[*number], searched);
             }
             let passed_over = self.coverage.excluded_items(Excluded::SeenBefore) > 0;
-            let complete = self.coverage.is_complete()
-                && self.coverage.accepted.is_empty()
+            let lasts = self.unread.iter().all(Unreadable::lasts);
+            let complete = self.coverage.is_complete_outside()
+                && lasts
                 && !passed_over
                 && self.history.go_on();
             if let (Some((_, state)), true, false) = (state, complete, whole.remembered) {
@@ -211,6 +212,11 @@ impl<'a> Database<'a> {
             packed: packed.copied().unwrap_or_default(),
             left_out,
             told,
+            unread: self
+                .unread
+                .iter()
+                .filter_map(Unreadable::remembered)
+                .collect(),
             remembered: false,
         }
     }
@@ -239,176 +245,32 @@ impl<'a> Database<'a> {
             chosen.narrow(&mut keys, &tracer);
         }
         // Traced only where keys are anyway, or where somebody goes by the paths.
-        let (told, paths) = match keys.is_empty() && self.history.accept.is_empty() {
+        let told = match keys.is_empty() && self.history.accept.is_empty() {
             true => {
-                let paths = Unreadable::in_refs(&self.unread, &self.objects, refs);
-                (Vec::new(), paths)
+                Unreadable::find_in_refs(&mut self.unread, &self.objects, refs);
+                Vec::new()
             }
             false => {
                 let unread = Unreadable::holders(&self.unread, &tracer);
                 let (told, unread) = keys.trace(&tracer, unread);
-                let paths = unread.into_iter().map(|story| Some(story.origin?.0));
-                (told, paths.collect())
+                for (one, story) in self.unread.iter_mut().zip(unread) {
+                    one.stands = story.origin;
+                }
+                told
             }
         };
-        self.tell_unread(paths);
+        self.tell_unread();
         told
     }
 
     /// Counts what an earlier audit has read.
-    fn remember(&mut self, read: Tally, packed: Tally, members: Tally) {
+    pub(super) fn remember(&mut self, read: Tally, packed: Tally, members: Tally) {
         let progress = self.history.progress;
         progress.read(read.items, read.bytes);
         self.coverage.read.merge(read);
         self.coverage.remembered.merge(read);
         self.coverage.members.merge(members);
         self.coverage.exclude_all(Excluded::Packed, packed);
-    }
-
-    /// Whether an earlier audit has searched a pack: then it need not be read.
-    fn recall(&mut self, number: usize) -> bool {
-        let pack = &self.objects.packs[number];
-        let known = self
-            .memory
-            .and_then(|memory| memory.pack(pack, &self.objects))
-            .filter(|known| known.outside.is_some() || !self.asks());
-        let Some(known) = known else {
-            return false;
-        };
-        pack.vouch();
-        recall(&known.seen, &mut self.keys, |_| true);
-        if let Some(outside) = known.outside.filter(|_| self.asks()) {
-            self.named.add(&outside, pack.is_promised());
-        }
-        self.commits += known.commits;
-        self.remember(known.read, known.packed, known.members);
-        true
-    }
-
-    fn pack(&mut self, number: usize) {
-        let asks = self.asks();
-        let Self {
-            history,
-            objects,
-            coverage,
-            ..
-        } = self;
-        let pack = &objects.packs[number];
-        if pack.missing() > 0 {
-            let why = format!(
-                "is damaged: {} of its objects can't be found",
-                pack.missing()
-            );
-            coverage.fail(history.masked(pack.path()), why);
-        } else if let Some(damage) = pack.index_damage() {
-            let why = format!("its index is of no use ({damage}); it was read without one");
-            coverage.fail(history.masked(pack.path()), why);
-        }
-        let failed = coverage.failed;
-        let forest = Forest::plant(pack, None);
-        let name = |entry: u32| match pack.id(entry) {
-            Some(id) => Masked::vouched(format!("object {id}")),
-            None => Masked::vouched(format!(
-                "object at byte {} of {}",
-                pack.start(entry),
-                history.masked(pack.path())
-            )),
-        };
-        let source = |entry: u32| match pack.id(entry) {
-            Some(id) => Source::Object(id),
-            None => Source::Unnamed(Packed {
-                pack: number as u32,
-                start: pack.start(entry),
-            }),
-        };
-        let holds = |id: &ObjectId| pack.offset(id).is_some();
-        let links = Links {
-            holds: &holds,
-            id_length: objects.id_length(),
-            promised: pack.is_promised(),
-            lately: Lately::new(if asks { pack.bound() } else { 0 }),
-        };
-        let search = Search::new(
-            history.matcher,
-            history.unpacking,
-            history.progress,
-            history.stop,
-        );
-        // Without an index nobody knows what a pack holds.
-        let search = match pack.identity() {
-            Some(_) if asks => search.with_links(&links),
-            _ => search,
-        };
-        let outside = |id: &ObjectId| objects.read(id).ok().flatten();
-        let walked = walk(
-            pack,
-            &forest,
-            &search,
-            &outside,
-            history.threads,
-            history.stop,
-        );
-        for (entry, damage) in &forest.damaged {
-            coverage.fail(name(*entry), damage.to_string());
-        }
-        let mut searched = SearchedPack {
-            bases: forest.outside.iter().map(|(_, base)| *base).collect(),
-            ..SearchedPack::default()
-        };
-        let (mut seen, mut seen_before) = (Vec::new(), Tally::default());
-        let mut named = Vec::new();
-        let (mut unread, mut damaged) = (Vec::new(), Vec::new());
-        for results in walked {
-            searched.read.merge(results.read);
-            searched.packed.merge(results.packed);
-            searched.members.merge(results.members);
-            seen_before.merge(results.seen_before);
-            unread.extend(results.unread);
-            named.extend(results.outside);
-            searched.commits += results.commits;
-            damaged.extend(results.damaged);
-            for one in results.occurrences {
-                let source = source(one.entry);
-                if let Source::Object(id) = source {
-                    seen.push((one.hit.fingerprint, id, one.at));
-                }
-                self.keys.add(source, one.at, one.hit);
-            }
-        }
-        // Which thread read what differs from run to run; what is told does not.
-        unread.sort_by_key(|one: &(u32, _)| one.0);
-        damaged.sort_by_key(|one: &(u32, _)| one.0);
-        let containers = unread.chunk_by(|one, next| one.0 == next.0);
-        let containers = containers.map(|of_one| {
-            let entry = of_one[0].0;
-            Unreadable {
-                source: source(entry),
-                name: name(entry),
-                members: of_one.iter().map(|one| one.1.clone()).collect(),
-            }
-        });
-        self.unread.extend(containers);
-        for (entry, damage) in damaged {
-            coverage.fail(name(entry), damage.to_string());
-        }
-        named.sort_unstable();
-        named.dedup();
-        self.named.add(&named, pack.is_promised());
-        searched.outside = asks.then_some(named);
-        self.commits += searched.commits;
-        coverage.read.merge(searched.read);
-        coverage.members.merge(searched.members);
-        coverage.exclude_all(Excluded::Packed, searched.packed);
-        coverage.exclude_all(Excluded::SeenBefore, seen_before);
-        // What was passed over since another object has it depends on that one.
-        let passed_over = seen_before != Tally::default();
-        // What somebody answers for is no failure, but that may end.
-        let sound =
-            coverage.failed == failed && unread.is_empty() && !passed_over && history.go_on();
-        if sound && self.memory.is_some() {
-            searched.seen = by_key(seen);
-            self.searched.push((number, searched));
-        }
     }
 
     /// All loose objects, in the order of their ids.

@@ -15,7 +15,8 @@ use super::loose::Found;
 use super::objects::Objects;
 use super::pack::Pack;
 use super::refs::Refs;
-use super::retold::{Retold, told};
+use super::retold::{Retold, path, told};
+use super::unread::Unpackable;
 use super::{History, Layout};
 use crate::cache::{Cache, Decoder, Encoder, Name};
 use crate::coverage::Tally;
@@ -52,6 +53,8 @@ pub(super) struct SearchedPack {
     /// How many of its objects are commits.
     pub(super) commits: u64,
     pub(super) seen: Seen,
+    /// Objects with members that could not be read.
+    pub(super) unread: Vec<ObjectId>,
 }
 
 /// A whole repository as it was.
@@ -62,8 +65,17 @@ pub(super) struct Whole {
     /// What a partial clone left out; `None` where nobody asked what objects name.
     pub(super) left_out: Option<u64>,
     pub(super) told: Vec<Told>,
+    /// What could not be unpacked.
+    pub(super) unread: Vec<Unpackable>,
     /// Whether it is an earlier audit that says so.
     pub(super) remembered: bool,
+}
+
+impl Whole {
+    /// Whether the paths of all that could not be unpacked are known, as far as they have one.
+    pub(super) fn has_paths(&self) -> bool {
+        self.unread.iter().all(|(_, stands)| stands.is_some())
+    }
 }
 
 impl Memory {
@@ -98,6 +110,7 @@ impl Memory {
             outside: asked(&mut entry, |entry| entry.list(head))?,
             commits: entry.number()?,
             seen: seen(&mut entry, objects.id_length())?,
+            unread: entry.list(|entry| id(entry, objects.id_length()))?,
         };
         let whole = entry.is_empty() && known.bases.iter().all(|base| objects.holds(base));
         whole.then_some(known)
@@ -119,6 +132,7 @@ impl Memory {
         });
         entry.number(searched.commits);
         put_seen(&mut entry, &searched.seen);
+        entry.list(searched.unread.iter(), |entry, id| entry.raw(id.as_bytes()));
         self.put(self.name("pack", &[&identity]), entry);
     }
 
@@ -212,6 +226,11 @@ impl Memory {
             members: tally(&mut entry)?,
             left_out: asked(&mut entry, Decoder::number)?,
             told: entry.list(|entry| told(entry, objects, refs))?,
+            unread: entry.list(|entry| {
+                let id = id(entry, layout.id_length)?;
+                let stands = asked(entry, |entry| path(entry, objects))?;
+                Some((id, stands))
+            })?,
             remembered: true,
         };
         entry.is_empty().then_some(whole)
@@ -236,6 +255,12 @@ impl Memory {
         let retold = Retold::new(refs, &clean);
         if whole.told.iter().all(|told| retold.may_be_kept(told)) {
             entry.list(whole.told.iter(), |entry, told| retold.put(entry, told));
+            entry.list(whole.unread.iter(), |entry, (id, stands)| {
+                entry.raw(id.as_bytes());
+                put_asked(entry, stands.as_ref(), |entry, (path, stands)| {
+                    retold.put_path(entry, path, stands);
+                });
+            });
             self.put(self.whole_name(layout), entry);
         }
     }

@@ -36,6 +36,7 @@ mod marks;
 mod memory;
 mod objects;
 mod pack;
+mod packs;
 mod places;
 mod purge;
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl<'a> Retold<'a> {
         }
     }
 
-    fn put_path(&self, entry: &mut Encoder, path: &[u8], stands: &Stands) {
+    pub(super) fn put_path(&self, entry: &mut Encoder, path: &[u8], stands: &Stands) {
         entry.raw(stands.object.as_bytes());
         entry.raw(stands.root.as_bytes());
         entry.list(stands.entries.iter(), |entry, number| {
@@ -104,6 +104,18 @@ impl<'a> Retold<'a> {
         let text = (self.clean)(path).then_some(path);
         put_asked(entry, text, Encoder::bytes);
     }
+}
+
+/// A path that was written down, or is where it stood; `None` if it is not so any more.
+pub(super) fn path(entry: &mut Decoder<'_>, objects: &Objects) -> Option<(Vec<u8>, Stands)> {
+    let length = objects.id_length();
+    let stands = Stands {
+        object: id(entry, length)?,
+        root: id(entry, length)?,
+        entries: entry.list(|entry| u32::try_from(entry.number()?).ok())?,
+    };
+    let text = asked(entry, |entry| Some(entry.bytes()?.to_vec()))?;
+    Some((text.or_else(|| stands.path(objects))?, stands))
 }
 
 /// What was written down; `None` if it is not so any more.
@@ -127,17 +139,11 @@ pub(super) fn told(entry: &mut Decoder<'_>, objects: &Objects, refs: &Refs) -> O
     let kept = kept.map(|(_, kept)| *kept).collect();
     let first = entry.list(|entry| id(entry, length))?.pop();
     let commits = entry.list(|entry| id(entry, length))?;
-    let path = |entry: &mut Decoder<'_>| {
-        let stands = Stands {
-            object: id(entry, length)?,
-            root: id(entry, length)?,
-            entries: entry.list(|entry| u32::try_from(entry.number()?).ok())?,
-        };
-        let text = asked(entry, |entry| Some(entry.bytes()?.to_vec()))?;
-        Some((text.or_else(|| stands.path(objects))?, stands))
-    };
-    let paths = entry.list(path)?.into_iter().collect();
-    let origin = entry.list(path)?.pop();
+    let paths = entry
+        .list(|entry| path(entry, objects))?
+        .into_iter()
+        .collect();
+    let origin = entry.list(|entry| path(entry, objects))?.pop();
     let name = |entry: &mut Decoder<'_>| {
         let number = usize::try_from(entry.number()?).ok()?;
         match refs.named.get(number) {

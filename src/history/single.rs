@@ -43,6 +43,7 @@ impl Database<'_> {
                 source: Source::Object(found.id),
                 name: Masked::vouched(format!("object {}", found.id)),
                 members: seen.unread.clone(),
+                stands: None,
             });
         }
     }

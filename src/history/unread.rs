@@ -9,9 +9,10 @@ use super::database::Database;
 use super::keys::{Source, path_from};
 use super::objects::Objects;
 use super::refs::Refs;
+use super::story::Stands;
 use super::{History, tree};
-use crate::coverage::Coverage;
-use crate::examine::UnreadMember;
+use crate::coverage::{Coverage, Unread};
+use crate::examine::{Buffers, UnreadMember};
 use crate::finding;
 use crate::repo::{ObjectId, ObjectKind as Kind};
 use crate::secret::Masked;
@@ -29,32 +30,43 @@ pub(super) struct Unreadable {
     /// What reports call it.
     pub(super) name: Masked,
     pub(super) members: Vec<UnreadMember>,
+    /// Its path, if it is known to have one, and where that stands.
+    pub(super) stands: Option<(Vec<u8>, Stands)>,
+}
+
+/// An object that could not be unpacked, as it is remembered: it is read again to know what of it.
+pub(super) type Unpackable = (ObjectId, Option<(Vec<u8>, Stands)>);
+
+/// Whether a member will not be read the next time, either. Another time there may be more memory.
+pub(super) fn lasts(member: &UnreadMember) -> bool {
+    !matches!(member.why, Unread::Over(_))
 }
 
 impl Unreadable {
-    /// Where the first of them stand in what refs hold now, as far as a few thousand trees tell: to
-    /// trace them would take longer than the search. What is checked out comes first.
-    pub(super) fn in_refs(all: &[Self], objects: &Objects, refs: &Refs) -> Vec<Option<Vec<u8>>> {
+    pub(super) fn lasts(&self) -> bool {
+        self.members.iter().all(lasts)
+    }
+
+    /// Looks where the first of them stand in what refs hold now, as far as a few thousand trees tell:
+    /// to trace them would take longer than the search. What is checked out comes first.
+    pub(super) fn find_in_refs(all: &mut [Self], objects: &Objects, refs: &Refs) {
         let mut wanted = BTreeMap::new();
-        for (number, one) in all.iter().take(MOST_TRACED).enumerate() {
+        for one in all.iter_mut().take(MOST_TRACED) {
             if let Source::Object(id) = one.source {
-                wanted.insert(id, number);
+                wanted.insert(id, &mut one.stands);
             }
-        }
-        let mut paths = vec![None; all.len().min(MOST_TRACED)];
-        if wanted.is_empty() {
-            return paths;
         }
         let mut seen = HashSet::new();
         let tips = refs.head.iter().chain(refs.named.iter().map(|(_, id)| id));
-        for tip in tips {
+        for tip in tips.take_while(|_| !wanted.is_empty()).collect::<Vec<_>>() {
             let Ok(Some((Kind::Commit, commit))) = objects.read(tip) else {
                 continue;
             };
-            let mut todo = Vec::from_iter(tree::commit(&commit).map(|c| (c.tree, Vec::new())));
-            while let Some((id, above)) = todo.pop() {
+            let root = tree::commit(&commit).map(|commit| commit.tree);
+            let mut todo = Vec::from_iter(root.map(|root| (root, Vec::new(), Vec::new())));
+            while let Some((id, above, way)) = todo.pop() {
                 if wanted.is_empty() || seen.len() >= MOST_TREES {
-                    return paths;
+                    return;
                 }
                 if !seen.insert(id) {
                     continue;
@@ -62,20 +74,34 @@ impl Unreadable {
                 let Ok(Some((Kind::Tree, bytes))) = objects.read(&id) else {
                     continue;
                 };
-                for entry in tree::entries(&bytes, id.as_bytes().len()) {
-                    let Some(inner) = ObjectId::from_bytes(entry.id) else {
+                for (number, entry) in tree::entries(&bytes, id.as_bytes().len()).enumerate() {
+                    let Some(object) = ObjectId::from_bytes(entry.id) else {
                         continue;
                     };
                     let path = || [&above[..], entry.name].concat();
+                    let entries = || [&way[..], &[number as u32]].concat();
                     if entry.is_tree && above.len() <= LONGEST_PATH {
-                        todo.push((inner, [&path()[..], b"/"].concat()));
-                    } else if let Some(number) = wanted.remove(&inner) {
-                        paths[number] = Some(path());
+                        todo.push((object, [&path()[..], b"/"].concat(), entries()));
+                    } else if let (Some(stands), Some(root)) = (wanted.remove(&object), root) {
+                        let entries = entries();
+                        let found = Stands {
+                            object,
+                            root,
+                            entries,
+                        };
+                        *stands = Some((path(), found));
                     }
                 }
             }
         }
-        paths
+    }
+
+    /// How it is remembered; `None` if it has no name.
+    pub(super) fn remembered(&self) -> Option<Unpackable> {
+        match self.source {
+            Source::Object(id) => Some((id, self.stands.clone())),
+            Source::Unnamed(_) => None,
+        }
     }
 
     /// What is traced to know where it stands.
@@ -118,18 +144,37 @@ impl History<'_> {
 
 impl Database<'_> {
     /// Tells of members that could not be read: failures, unless somebody acknowledged them or what
-    /// stands at such a path. `paths` says where the first objects stand, as far as they do.
-    pub(super) fn tell_unread(&mut self, paths: Vec<Option<Vec<u8>>>) {
+    /// stands at such a path.
+    pub(super) fn tell_unread(&mut self) {
         let mut coverage = std::mem::take(&mut self.coverage);
-        let paths = paths.into_iter().chain(std::iter::repeat(None));
-        for (one, path) in std::mem::take(&mut self.unread).into_iter().zip(paths) {
-            self.tell_one(&one, path.as_deref(), &mut coverage);
+        for one in &self.unread {
+            self.tell_one(one, &mut coverage);
         }
         self.coverage = coverage;
     }
 
-    fn tell_one(&self, one: &Unreadable, path: Option<&[u8]>, coverage: &mut Coverage) {
+    /// Reads what an earlier audit could not unpack.
+    pub(super) fn unread_again(&mut self, known: Vec<Unpackable>) {
         let history = self.history;
+        let go_on = || history.go_on();
+        let (examiner, mut buffers) = (history.examiner(&go_on), Buffers::default());
+        for (id, stands) in known {
+            let Ok(Some(object)) = self.objects.stream(&id) else {
+                continue;
+            };
+            let seen = examiner.stream(b"", object.body, &mut buffers, &mut |_| {});
+            self.unread.push(Unreadable {
+                source: Source::Object(id),
+                name: Masked::vouched(format!("object {id}")),
+                members: seen.unread,
+                stands,
+            });
+        }
+    }
+
+    fn tell_one(&self, one: &Unreadable, coverage: &mut Coverage) {
+        let history = self.history;
+        let path = one.stands.as_ref().map(|(path, _)| path.as_slice());
         let accepts = |path: &[u8]| history.accept.matches_below(&path_from(path));
         let name = match path {
             Some(path) => format!("{} ({})", one.name, history.matcher.redact(path)),
