@@ -244,21 +244,16 @@ impl<'a> Database<'a> {
         if let Some(chosen) = self.history.chosen {
             chosen.narrow(&mut keys, &tracer);
         }
-        // Traced only where keys are anyway, or where somebody goes by the paths.
-        let told = match keys.is_empty() && self.history.accept.is_empty() {
-            true => {
-                Unreadable::find_in_refs(&mut self.unread, &self.objects, refs);
-                Vec::new()
-            }
-            false => {
-                let unread = Unreadable::holders(&self.unread, &tracer);
-                let (told, unread) = keys.trace(&tracer, unread);
-                for (one, story) in self.unread.iter_mut().zip(unread) {
-                    one.stands = story.origin;
-                }
-                told
-            }
+        Unreadable::find_in_refs(&mut self.unread, &self.objects, refs);
+        // What stands in thousands of commits is dear to trace: only if somebody goes by the paths.
+        let unread = match self.history.accept.is_empty() {
+            true => Vec::new(),
+            false => Unreadable::holders(&self.unread, &tracer),
         };
+        let (told, unread) = keys.trace(&tracer, unread);
+        for (one, story) in self.unread.iter_mut().zip(unread) {
+            one.stands = one.stands.take().or(story.origin);
+        }
         self.tell_unread();
         told
     }

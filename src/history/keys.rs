@@ -116,7 +116,7 @@ impl Keys {
         tracer: &Tracer<'_>,
         others: Vec<Holders>,
     ) -> (Vec<Told>, Vec<Story>) {
-        if self.0.is_empty() && others.is_empty() {
+        if self.0.is_empty() && others.iter().all(Vec::is_empty) {
             return Default::default();
         }
         let holders = |key: &Key| {

@@ -104,11 +104,11 @@ impl Unreadable {
         }
     }
 
-    /// What is traced to know where it stands.
+    /// What is traced to know where it stands, of what is in no ref.
     pub(super) fn holders(all: &[Self], tracer: &Tracer<'_>) -> Vec<Holders> {
         let holder = |one: &Self| match one.source {
-            Source::Object(id) => tracer.kind(&id).map(|kind| (id, kind)),
-            Source::Unnamed(_) => None,
+            Source::Object(id) if one.stands.is_none() => Some((id, tracer.kind(&id)?)),
+            _ => None,
         };
         let first = all.iter().take(MOST_TRACED);
         first.map(|one| holder(one).into_iter().collect()).collect()
@@ -146,6 +146,8 @@ impl Database<'_> {
     /// Tells of members that could not be read: failures, unless somebody acknowledged them or what
     /// stands at such a path.
     pub(super) fn tell_unread(&mut self) {
+        // The next audit has them from its memory, in whatever order.
+        self.unread.sort_by_key(|one| one.source);
         let mut coverage = std::mem::take(&mut self.coverage);
         for one in &self.unread {
             self.tell_one(one, &mut coverage);
