@@ -115,12 +115,12 @@ impl<'a> Database<'a> {
             .filter(|whole| self.history.accept.is_empty() || whole.has_paths());
         let whole = match known {
             Some(mut whole) => {
-                self.unread_again(std::mem::take(&mut whole.unread));
-                self.tell_unread();
                 self.remember(whole.read, whole.packed, whole.members);
                 links::left_out(whole.left_out.unwrap_or_default(), &mut self.coverage);
                 links::cut(common_dir, &self.objects, &mut self.coverage);
                 self.objects.packs.iter().for_each(Pack::vouch);
+                self.unread_again(std::mem::take(&mut whole.unread));
+                self.tell_unread();
                 whole
             }
             None => match chosen.filter(|chosen| chosen.compares(&self.objects)) {
