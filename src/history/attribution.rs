@@ -10,7 +10,7 @@ use super::loose::Found;
 use super::objects::Objects;
 use super::refs::Refs;
 use super::sets::{Set, Sets};
-use super::story::{NAMED, Stands, Story};
+use super::story::{KEPT, NAMED, Stands, Story};
 use super::tree;
 use crate::finding::Kept;
 use crate::repo::{ObjectId, ObjectKind as Kind};
@@ -288,16 +288,7 @@ impl Tracer<'_> {
                 if story.commits.len() < NAMED {
                     story.commits.push(id);
                 }
-                let all = [
-                    Kept::Branch,
-                    Kept::Tag,
-                    Kept::Remote,
-                    Kept::Stash,
-                    Kept::Note,
-                    Kept::OtherRef,
-                    Kept::Reflog,
-                ];
-                let by = all
+                let by = KEPT
                     .into_iter()
                     .filter(|kind| kept[number as usize] >> *kind as u8 & 1 != 0);
                 story.kept.extend(by);

@@ -7,19 +7,9 @@ use super::keys::{Source, Told};
 use super::memory::{asked, fingerprint, id, put_asked};
 use super::objects::Objects;
 use super::refs::Refs;
-use super::story::{Stands, Story};
+use super::story::{KEPT, Stands, Story};
 use crate::cache::{Decoder, Encoder};
 use crate::finding::{Kept, Rewrite};
-
-const KEPT: [Kept; 7] = [
-    Kept::Branch,
-    Kept::Tag,
-    Kept::Remote,
-    Kept::Stash,
-    Kept::Note,
-    Kept::OtherRef,
-    Kept::Reflog,
-];
 
 /// What `HEAD` is called among the names of refs: it has no full name.
 const HEAD: &[u8] = b"HEAD";

@@ -10,6 +10,17 @@ use crate::repo::{ObjectId, ObjectKind as Kind};
 /// How many commits, paths and refs are named for one key; all are counted.
 pub(super) const NAMED: usize = 20;
 
+/// What names can keep a commit.
+pub(super) const KEPT: [Kept; 7] = [
+    Kept::Branch,
+    Kept::Tag,
+    Kept::Remote,
+    Kept::Stash,
+    Kept::Note,
+    Kept::OtherRef,
+    Kept::Reflog,
+];
+
 /// What is known of one key.
 #[derive(Debug, Default)]
 pub(super) struct Story {
