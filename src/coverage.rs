@@ -192,6 +192,17 @@ impl Unread {
     }
 }
 
+impl Unread {
+    /// The same with its words made fit to be shown: they may quote what was read.
+    pub(crate) fn redacted(self, redact: impl Fn(&[u8]) -> Masked) -> Self {
+        match self {
+            Self::Unsupported(what) => Self::Unsupported(redact(what.as_bytes()).to_string()),
+            Self::Damaged(how) => Self::Damaged(redact(how.as_bytes()).to_string()),
+            Self::Encrypted | Self::Over(_) => self,
+        }
+    }
+}
+
 impl std::fmt::Display for Unread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -94,7 +94,7 @@ impl At<'_, '_> {
     pub(super) fn unread(&self, why: Unread, sink: &mut Sink<'_>) {
         sink(Event::Unread(UnreadMember {
             members: self.way.members(self.job),
-            why,
+            why: why.redacted(|text| self.job.matcher.redact(text)),
         }));
     }
 

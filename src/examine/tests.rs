@@ -84,6 +84,27 @@ fn every_format_is_searched_and_the_way_in_is_told() {
 }
 
 #[test]
+fn no_reason_quotes_a_key() {
+    let key = key(5);
+    let pdf = format!("%PDF-1.7\n1 0 obj\n<< /Filter /{key} >>\nstream\nx\nendstream\n");
+    let table = format!(r#"{{"files":{{"a":{{"size":"{key}","offset":"0"}}}}}}"#);
+    let length = table.len() as u32;
+    let head = [4, length + 8, length + 4, length].map(u32::to_le_bytes);
+    let asar = [&head.concat(), table.as_bytes()].concat();
+    let examiner = Examiner {
+        matcher: Matcher::shared(),
+        unpacking: &Unpacking::default(),
+        go_on: &|| true,
+    };
+    for (name, bytes) in [("pdf", pdf.as_bytes()), ("asar", &asar)] {
+        let seen = examiner.packed(b"", bytes, &mut |_| {}).unwrap();
+        let reasons: Vec<_> = seen.unread.iter().map(|one| one.why.to_string()).collect();
+        assert_eq!(reasons.len(), 1, "{name}");
+        assert!(!reasons[0].contains(&key[20..60]), "{name}: {reasons:?}");
+    }
+}
+
+#[test]
 fn the_key_in_a_zip_is_found_exactly_whatever_the_method() {
     // What repeats itself over more than 257 bytes is something else in deflate64, which 7-Zip's
     // archives have (`unpack::sevenz`); here it is deflate.

@@ -25,7 +25,8 @@ fn key() -> String {
     template.fill(1).key
 }
 
-fn audit(objects: &Path) -> Outcome {
+/// What an audit of a directory of objects tells.
+pub(super) fn audit(objects: &Path) -> Outcome {
     let history = History {
         matcher: Matcher::shared(),
         suppress: &Suppressor::default(),

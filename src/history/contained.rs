@@ -2,15 +2,12 @@
 //! tests' inputs, whole and as a delta.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
+use super::bad::audit;
 use super::forge::{self, Entry, Step};
-use super::{History, Layout, Progress};
-use crate::config::Globs;
 use crate::coverage::Tally;
 use crate::examine::{Examiner, Unpacking};
 use crate::matcher::Matcher;
-use crate::suppress::Suppressor;
 
 fn archives() -> Vec<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -26,30 +23,10 @@ fn archives() -> Vec<PathBuf> {
 /// Members, and how many could not be read, of a pack that holds these.
 fn audited(entries: &[Entry]) -> (Tally, u64) {
     let directory = tempfile::tempdir().unwrap();
-    let git_dir = directory.path().to_owned();
-    std::fs::create_dir_all(git_dir.join("objects/pack")).unwrap();
-    std::fs::create_dir_all(git_dir.join("refs")).unwrap();
-    forge::write(&git_dir.join("objects/pack"), entries, 2);
-    let history = History {
-        matcher: Matcher::shared(),
-        suppress: &Suppressor::default(),
-        accept: &Globs::default(),
-        unpacking: &Unpacking::default(),
-        memory: None,
-        purge: false,
-        chosen: None,
-        require_complete: false,
-        threads: 1,
-        progress: &Progress::default(),
-        stop: &AtomicBool::new(false),
-    };
-    let outcome = history.search(&Layout {
-        objects: git_dir.join("objects"),
-        common_dir: git_dir.clone(),
-        git_dir,
-        alternates: Vec::new(),
-        id_length: 20,
-    });
+    let objects = directory.path().join("objects");
+    std::fs::create_dir_all(objects.join("pack")).unwrap();
+    forge::write(&objects.join("pack"), entries, 2);
+    let outcome = audit(&objects);
     (outcome.coverage.members, outcome.coverage.failed)
 }
 

@@ -244,6 +244,9 @@ impl<'a> Database<'a> {
         if let Some(chosen) = self.history.chosen {
             chosen.narrow(&mut keys, &tracer);
         }
+        // Several packs may hold the same object; and the next audit has them in this order.
+        self.unread.sort_by_key(|one| one.source);
+        self.unread.dedup_by_key(|one| one.source);
         Unreadable::find_in_refs(&mut self.unread, &self.objects, refs);
         // What stands in thousands of commits is dear to trace: only if somebody goes by the paths.
         let unread = match self.history.accept.is_empty() {

@@ -39,12 +39,9 @@ impl Database<'_> {
         self.coverage
             .exclude_all(Excluded::SeenBefore, seen.seen_before);
         if !seen.unread.is_empty() {
-            self.unread.push(Unreadable {
-                source: Source::Object(found.id),
-                name: Masked::vouched(format!("object {}", found.id)),
-                members: seen.unread.clone(),
-                stands: None,
-            });
+            let members = seen.unread.clone();
+            self.unread
+                .push(Unreadable::object(found.id, members, None));
         }
     }
 }

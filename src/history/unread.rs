@@ -2,9 +2,10 @@
 //! somebody answered for it beforehand.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use super::attribution::{Holders, LONGEST_PATH, Tracer};
+use super::damage::Damage;
 use super::database::Database;
 use super::keys::{Source, path_from};
 use super::objects::Objects;
@@ -43,6 +44,19 @@ pub(super) fn lasts(member: &UnreadMember) -> bool {
 }
 
 impl Unreadable {
+    pub(super) fn object(
+        id: ObjectId,
+        members: Vec<UnreadMember>,
+        stands: Option<(Vec<u8>, Stands)>,
+    ) -> Self {
+        Self {
+            source: Source::Object(id),
+            name: Masked::vouched(format!("object {id}")),
+            members,
+            stands,
+        }
+    }
+
     pub(super) fn lasts(&self) -> bool {
         self.members.iter().all(lasts)
     }
@@ -56,9 +70,11 @@ impl Unreadable {
                 wanted.insert(id, &mut one.stands);
             }
         }
+        if wanted.is_empty() {
+            return;
+        }
         let mut seen = HashSet::new();
-        let tips = refs.head.iter().chain(refs.named.iter().map(|(_, id)| id));
-        for tip in tips.take_while(|_| !wanted.is_empty()).collect::<Vec<_>>() {
+        for tip in refs.head.iter().chain(refs.named.iter().map(|(_, id)| id)) {
             let Ok(Some((Kind::Commit, commit))) = objects.read(tip) else {
                 continue;
             };
@@ -146,8 +162,6 @@ impl Database<'_> {
     /// Tells of members that could not be read: failures, unless somebody acknowledged them or what
     /// stands at such a path.
     pub(super) fn tell_unread(&mut self) {
-        // The next audit has them from its memory, in whatever order.
-        self.unread.sort_by_key(|one| one.source);
         let mut coverage = std::mem::take(&mut self.coverage);
         for one in &self.unread {
             self.tell_one(one, &mut coverage);
@@ -155,22 +169,27 @@ impl Database<'_> {
         self.coverage = coverage;
     }
 
-    /// Reads what an earlier audit could not unpack.
+    /// Reads what an earlier audit could not unpack. What can't even be read any more is a failure.
     pub(super) fn unread_again(&mut self, known: Vec<Unpackable>) {
         let history = self.history;
         let go_on = || history.go_on();
         let (examiner, mut buffers) = (history.examiner(&go_on), Buffers::default());
         for (id, stands) in known {
-            let Ok(Some(object)) = self.objects.stream(&id) else {
-                continue;
-            };
-            let seen = examiner.stream(b"", object.body, &mut buffers, &mut |_| {});
-            self.unread.push(Unreadable {
-                source: Source::Object(id),
-                name: Masked::vouched(format!("object {id}")),
-                members: seen.unread,
-                stands,
+            let read = self.objects.stream(&id).and_then(|object| {
+                let body = object
+                    .ok_or(Damage::Unreadable(ErrorKind::NotFound.into()))?
+                    .body;
+                let seen = examiner.stream(b"", body, &mut buffers, &mut |_| {});
+                seen.result?;
+                Ok(seen.unread)
             });
+            match read {
+                Ok(members) => self.unread.push(Unreadable::object(id, members, stands)),
+                Err(damage) => {
+                    let what = Masked::vouched(format!("object {id}"));
+                    self.coverage.fail(what, damage.to_string());
+                }
+            }
         }
     }
 

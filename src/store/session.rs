@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::rest::{self, Rest, Text};
 use super::{Outside, StoreError};
 use crate::config::{ConfigError, Credential, Section, Source};
-use crate::http::{Answer, Client, Request};
+use crate::http::{Address, Answer, Client, Request};
 use crate::secret::Secret;
 
 /// This long before its end it is asked for anew: an exchange may take a minute, and clocks differ.
@@ -92,24 +92,16 @@ pub(super) struct Door<'a> {
 impl Door<'_> {
     /// Whoever gives credentials at this address; `right` is what that takes.
     pub(super) fn rest(&self, address: &str, right: &str) -> Result<Rest, ConfigError> {
-        let base = rest::address(self.section, address)?;
-        Ok(Rest::new(
-            self.client.clone(),
-            base,
-            self.place,
-            &[right.to_owned()],
-        ))
+        Ok(self.at(rest::address(self.section, address)?, right))
     }
 
     /// The same, of what tells a machine its own.
     pub(super) fn machine(&self, address: &str, right: &str) -> Result<Rest, ConfigError> {
-        let base = rest::machine(self.section, address)?;
-        Ok(Rest::new(
-            self.client.clone(),
-            base,
-            self.place,
-            &[right.to_owned()],
-        ))
+        Ok(self.at(rest::machine(self.section, address)?, right))
+    }
+
+    fn at(&self, base: Address, right: &str) -> Rest {
+        Rest::new(self.client.clone(), base, self.place, &[right.to_owned()])
     }
 
     /// A credential that is got again once it has ended.
