@@ -191,10 +191,7 @@ mod tests {
             ("canary", 60, 3)
         );
         for direction in [Direction::Forward, Direction::Back] {
-            let to = Move {
-                rotation: "r",
-                direction,
-            };
+            let to = Move::first("r", direction);
             let started = stage.start(to).unwrap();
             assert_eq!(stage.rollout.progress(&started).unwrap(), Progress::Done);
         }

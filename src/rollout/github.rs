@@ -255,10 +255,7 @@ mod tests {
         };
         let rollout = open(&section(&text), &outside).unwrap();
         rollout.preflight().unwrap();
-        let to = Move {
-            rotation: "r1",
-            direction: Direction::Forward,
-        };
+        let to = Move::first("r1", Direction::Forward);
         let started = rollout.start(to).unwrap();
         assert_eq!(rollout.start(to).unwrap(), started);
         assert_eq!(

@@ -186,10 +186,7 @@ mod tests {
         };
         let rollout = open_for("main");
         rollout.preflight().unwrap();
-        let to = Move {
-            rotation: "r1",
-            direction: Direction::Forward,
-        };
+        let to = Move::first("r1", Direction::Forward);
         let started = rollout.start(to).unwrap();
         assert_eq!(started.as_str(), "7");
         for (now, expected) in [

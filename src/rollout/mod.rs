@@ -44,6 +44,20 @@ pub struct Move<'a> {
     pub rotation: &'a str,
     /// To B or back to A.
     pub direction: Direction,
+    /// The how manieth move of this rotation that way, from 1: one that has to be made again
+    /// must not be taken for the one that was made.
+    pub round: u32,
+}
+
+impl<'a> Move<'a> {
+    /// The first move of a rotation one way.
+    pub const fn first(rotation: &'a str, direction: Direction) -> Self {
+        Self {
+            rotation,
+            direction,
+            round: 1,
+        }
+    }
 }
 
 impl fmt::Display for Move<'_> {
@@ -52,7 +66,11 @@ impl fmt::Display for Move<'_> {
             Direction::Forward => "forward",
             Direction::Back => "back",
         };
-        write!(f, "{}-{direction}", self.rotation)
+        write!(f, "{}-{direction}", self.rotation)?;
+        match self.round {
+            0 | 1 => Ok(()),
+            round => write!(f, "-{round}"),
+        }
     }
 }
 

@@ -149,10 +149,7 @@ mod tests {
         .unwrap()
     }
 
-    const FORWARD: Move<'static> = Move {
-        rotation: "26-11-x",
-        direction: Direction::Forward,
-    };
+    const FORWARD: Move<'static> = Move::first("26-11-x", Direction::Forward);
 
     #[test]
     fn it_is_told_what_it_is_about_and_asked_until_it_is_done() {

@@ -173,10 +173,7 @@ mod tests {
         format!("LoadState=loaded\nActiveState={active}\nResult=success\nInvocationID={id}\n")
     }
 
-    const FORWARD: Move<'static> = Move {
-        rotation: "r",
-        direction: Direction::Forward,
-    };
+    const FORWARD: Move<'static> = Move::first("r", Direction::Forward);
 
     #[test]
     fn it_is_done_when_a_new_invocation_is_active() {

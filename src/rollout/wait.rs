@@ -191,10 +191,7 @@ mod tests {
     }
 
     fn run(stage: &Stage, clock: &Manual) -> (Result<(), RolloutError>, Vec<String>) {
-        let to = Move {
-            rotation: "r1",
-            direction: Direction::Forward,
-        };
+        let to = Move::first("r1", Direction::Forward);
         let started = stage.start(to).unwrap();
         let mut seen = Vec::new();
         let outcome = wait(stage, &started, clock, |what| seen.push(what.to_owned()));

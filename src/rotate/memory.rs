@@ -48,6 +48,8 @@ pub struct Versions {
     pub touched: bool,
     /// What readers got before that.
     pub over: Option<Version>,
+    /// How often readers were given key A again.
+    pub restored: u32,
 }
 
 /// What is known of key A's end.
@@ -132,13 +134,17 @@ impl Memory {
                     });
                 }
                 // A consumer that may have been moved has to be moved back.
-                if let Act::RollOut { consumer } = &entry.act {
+                if let Act::RollOut { consumer } | Act::RollBack { consumer } = &entry.act {
                     self.touched.insert(consumer.clone());
                 }
                 if let Act::Promote { place, over } = &entry.act {
                     let versions = self.versions(place);
                     versions.touched = true;
                     versions.over.get_or_insert_with(|| over.clone());
+                }
+                // A restoration is over when it is written down that it is.
+                if let Act::Restore { place, .. } = &entry.act {
+                    self.versions(place).touched = true;
                 }
                 if let Act::Stage { place } | Act::Promote { place, .. } = &entry.act {
                     self.versions(place).untidy = true;
@@ -191,6 +197,7 @@ impl Memory {
             Act::Restore { place, .. } => {
                 let versions = self.versions(place);
                 (versions.promoted, versions.touched, versions.over) = (None, false, None);
+                versions.restored += 1;
             }
             Act::Forget { place } => {
                 let versions = self.versions(place);

@@ -163,6 +163,12 @@ impl Plan {
         of_stage.map(|one| one.name.clone()).collect()
     }
 
+    /// The consumers that read from a place.
+    pub(super) fn consumers_at(&self, place: &str) -> Vec<String> {
+        let of_place = self.consumers.iter().filter(|one| one.place == place);
+        of_place.map(|one| one.name.clone()).collect()
+    }
+
     /// The name of an attempt to make key B: one whose answer was lost may show later, and must
     /// not be taken for the next.
     pub(super) fn attempt(&self, number: usize) -> String {

@@ -52,9 +52,16 @@ impl Run<'_> {
     /// Has a consumer read its key again, and asks whether it is well.
     pub(super) fn roll(&mut self, consumer: &str, direction: Direction) -> Result<Fact, CallError> {
         let stage = self.rollout(consumer)?;
+        // Consumers go back once for each time that their place was restored.
+        let of_consumer = self.plan.consumers.iter().find(|one| one.name == consumer);
+        let place = of_consumer.and_then(|one| self.memory.places.get(&one.place));
+        let round = match direction {
+            Direction::Forward => 1,
+            Direction::Back => place.map_or(1, |versions| versions.restored.max(1)),
+        };
         let started = stage.start(Move {
-            rotation: &self.plan.id,
-            direction,
+            round,
+            ..Move::first(&self.plan.id, direction)
         })?;
         rollout::wait(stage, &started, self.world.clock, |_| {})?;
         Ok(Fact::default())

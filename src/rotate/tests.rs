@@ -399,6 +399,72 @@ fn answers_lost_by_stores_that_give_nothing_back_are_no_end() {
     }
 }
 
+/// Driven until the canary hands key B out and its consumer has it.
+fn with_the_canary_moved() -> Bench {
+    let bench = Bench::new(Strategy::Graceful, false);
+    bench.places["main"].order(
+        crate::store::Call::Promote,
+        0,
+        crate::store::Fault::Denied,
+        1,
+    );
+    assert!(bench.process(None, Work::Drive).0.is_err());
+    assert_ne!(
+        bench.places["canary"].inner().handed_out(),
+        Some(bench.key_a.clone())
+    );
+    bench
+}
+
+#[test]
+fn a_store_that_denies_what_it_hands_out_is_asked_again_before_it_counts_as_restored() {
+    for times in 1..4 {
+        let bench = with_the_canary_moved();
+        let mismatch = crate::store::Fault::Mismatch;
+        bench.places["canary"].order(crate::store::Call::Read, 1, mismatch, times);
+        bench.process(None, Work::Abort).0.unwrap();
+        bench.assert_ended(Strategy::Graceful);
+        assert_eq!(*bench.failed.lock().unwrap(), 0, "{times}");
+    }
+}
+
+#[test]
+fn a_place_that_hands_key_b_out_again_is_restored_again_with_its_consumers() {
+    let entries = with_the_canary_moved().process(None, Work::Abort).1;
+    for death in 0..entries {
+        for second in 0..entries {
+            let bench = with_the_canary_moved();
+            let key_b = bench.places["canary"].inner().handed_out().unwrap();
+            let _ = bench.process(Some(death), Work::Abort);
+            let live = bench.organisation.live().contains(&key_b);
+            if live {
+                bench.places["canary"].inner().meddle(key_b.clone());
+                *bench.held["first"].lock().unwrap() = key_b;
+            }
+            let _ = bench.process(Some(second), Work::Abort);
+            finish(&bench);
+            bench.assert_ended(Strategy::Graceful);
+            assert_eq!(*bench.failed.lock().unwrap(), 0, "{death} {second}");
+        }
+    }
+}
+
+#[test]
+fn what_somebody_else_wrote_is_not_undone_and_told() {
+    let bench = with_the_canary_moved();
+    let (_, theirs) = bench.organisation.add_key("theirs", "sa_other");
+    bench.places["canary"].inner().meddle(theirs.clone());
+    bench.process(None, Work::Abort).0.unwrap();
+    assert_eq!(bench.places["canary"].inner().handed_out(), Some(theirs));
+    let notes = super::memory::Memory::of(&bench.summary().entries).notes;
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.contains("canary hands out neither")),
+        "{notes:?}"
+    );
+}
+
 #[test]
 fn two_rotations_of_one_key_exclude_each_other() {
     let bench = Bench::new(Strategy::Graceful, false);
@@ -448,8 +514,16 @@ fn store_fault() -> impl proptest::strategy::Strategy<Value = crate::store::Faul
     ]
 }
 
+/// How many random walks: thousands take minutes.
+fn walks() -> u32 {
+    match std::env::var_os("SKEWER_EXHAUSTIVE") {
+        Some(_) => 20_000,
+        None => 300,
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(walks()))]
 
     /// Random faults at the organisation and in the stores, deaths and undos: the end is always
     /// one live key, no orphan, no failed request, nobody else's key touched.

@@ -1,11 +1,17 @@
 //! The way back, from every state that has one, and the end of both ways.
 
+use std::time::Duration;
+
 use super::act::{Act, Fact, Phase};
+use super::memory::Versions;
 use super::organisation::CallError;
 use super::run::{Halt, Run};
 use super::states::replaced;
 use crate::rollout::Direction;
-use crate::store::{Slot, StoreError};
+use crate::store::{Held, Slot, StoreError};
+
+/// Between two looks at a place that hands out neither key.
+const AGAIN: Duration = Duration::from_secs(2);
 
 impl Run<'_> {
     /// Undoes everything: consumers get key A again, then key B is deleted.
@@ -46,7 +52,7 @@ impl Run<'_> {
         }
         for place in self.plan.places.clone() {
             let touched = self.memory.places.get(&place);
-            if touched.is_some_and(|versions| versions.touched) {
+            if touched.is_some_and(|versions| versions.touched) || self.still_hands_out_b(&place)? {
                 self.restore(place)?;
             }
         }
@@ -74,6 +80,26 @@ impl Run<'_> {
         })
     }
 
+    /// Whether a place that counts as restored hands key B out all the same: it may have told
+    /// something else when it was asked, or somebody brought key B back. Then its consumers may
+    /// have been moved back to key B, and have to be moved once more: that is written down before
+    /// the place is restored, since nothing tells it afterwards.
+    fn still_hands_out_b(&mut self, place: &str) -> Result<bool, Halt> {
+        let Some(print_b) = self.memory.key_b().map(|made| made.fingerprint) else {
+            return Ok(false);
+        };
+        let held = self.ask(&format!("read {place}"), |run| {
+            Ok(run.store(place)?.read(Slot::Current)?)
+        })?;
+        if held.and_then(|held| held.fingerprint()) != Some(print_b) {
+            return Ok(false);
+        }
+        for consumer in self.plan.consumers_at(place) {
+            self.write(&Act::RollBack { consumer }, Phase::Intent)?;
+        }
+        Ok(true)
+    }
+
     fn restore(&mut self, place: String) -> Result<(), Halt> {
         let over = match &self.memory.pending {
             Some(Act::Restore { place: of, over }) if *of == place => over.clone(),
@@ -88,8 +114,7 @@ impl Run<'_> {
             over: over.clone(),
         };
         let mut doubtful = self.memory.pending.as_ref() == Some(&act);
-        let before = self.memory.places.get(&place);
-        let before = before.and_then(|versions| versions.over.clone());
+        let versions = self.memory.places.get(&place).cloned().unwrap_or_default();
         self.perform(act, |run| {
             let store = run.store(&place)?;
             let Some(print_b) = run.memory.key_b().map(|made| made.fingerprint) else {
@@ -97,12 +122,12 @@ impl Run<'_> {
             };
             let held = store.read(Slot::Current)?;
             // The promotion may not have happened.
-            let is_b = held.is_some_and(|held| match held.fingerprint() {
+            let is_b = held.as_ref().is_some_and(|held| match held.fingerprint() {
                 Some(print) => print == print_b,
-                None => Some(held.version) != before,
+                None => Some(&held.version) != versions.over.as_ref(),
             });
             if !is_b {
-                return Ok(Fact::default());
+                return run.leave(&place, &versions, held);
             }
             run.keep_lock()?;
             let note = run.note(print_b);
@@ -110,12 +135,50 @@ impl Run<'_> {
             let restored = store.restore(run.world.key_a, &note, &over);
             doubtful |= restored.as_ref().is_err_and(StoreError::may_have_changed);
             let version = restored?;
+            let held = store.read(Slot::Current)?;
+            if held.and_then(|held| held.fingerprint()) == Some(print_b) {
+                let text = format!("{place} still hands out key B");
+                return Err(CallError::Unsure(text));
+            }
             Ok(Fact {
                 version: Some(version),
                 ..Fact::default()
             })
         })?;
         Ok(())
+    }
+
+    /// A place is not restored where it does not hand out key B. If it is not key A either, that
+    /// has to be said twice: our own version under another value is a lie, and what somebody else
+    /// wrote is theirs.
+    fn leave(
+        &self,
+        place: &str,
+        versions: &Versions,
+        held: Option<Held>,
+    ) -> Result<Fact, CallError> {
+        let is_a = held.as_ref().is_none_or(|held| {
+            Some(&held.version) == versions.over.as_ref()
+                || (self.plan.fingerprint.is_some() && held.fingerprint() == self.plan.fingerprint)
+        });
+        if is_a {
+            return Ok(Fact::default());
+        }
+        let said = |held: Option<Held>| held.map(|held| (held.fingerprint(), held.version));
+        let first = said(held);
+        self.pause(AGAIN)?;
+        let second = said(self.store(place)?.read(Slot::Current)?);
+        let is_ours = |(_, version): &(_, _)| versions.promoted.as_ref() == Some(version);
+        if first != second || first.as_ref().is_some_and(is_ours) {
+            let text = format!("{place} told something else than it was given");
+            return Err(CallError::NotDone(text));
+        }
+        Ok(Fact {
+            notes: vec![format!(
+                "{place} hands out neither key A nor key B, as far as can be told: it was left as it is"
+            )],
+            ..Fact::default()
+        })
     }
 
     /// Takes out of the stores what stands beside the current version.

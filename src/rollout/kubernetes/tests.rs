@@ -107,10 +107,7 @@ impl Bench {
     }
 }
 
-const FORWARD: Move<'static> = Move {
-    rotation: "r1",
-    direction: Direction::Forward,
-};
+const FORWARD: Move<'static> = Move::first("r1", Direction::Forward);
 
 #[test]
 fn it_is_done_only_when_the_last_old_pod_is_gone() {
@@ -264,10 +261,7 @@ fn a_real_deployment_is_moved_with_the_least_rights() {
         rollout.preflight().is_ok_and(|remarks| remarks.is_empty()) && real.pods().len() == 3
     });
     for direction in [Direction::Forward, Direction::Back] {
-        let to = Move {
-            rotation: "r1",
-            direction,
-        };
+        let to = Move::first("r1", direction);
         let started = rollout.start(to).unwrap();
         assert_eq!(
             rollout.start(to).unwrap(),

@@ -11,14 +11,8 @@ use crate::store::contract::{key, note};
 use crate::store::{self, Store};
 use crate::swarm::imitation::Imitation;
 
-const FORWARD: Move<'static> = Move {
-    rotation: "r1",
-    direction: Direction::Forward,
-};
-const BACK: Move<'static> = Move {
-    rotation: "r1",
-    direction: Direction::Back,
-};
+const FORWARD: Move<'static> = Move::first("r1", Direction::Forward);
+const BACK: Move<'static> = Move::first("r1", Direction::Back);
 
 fn rollout(address: &str, service: &str) -> Box<dyn Rollout> {
     let text =
