@@ -143,7 +143,9 @@ impl Tracer<'_> {
         if changed.is_empty() {
             return;
         }
-        let mut packs: Vec<Trees<'_>> = self.objects.packs.iter().map(Trees::new).collect();
+        let mut packs: Vec<Trees<'_>> = (0..self.objects.packs.len())
+            .map(|number| Trees::new(&self.objects.packs[number], self.objects.forest(number)))
+            .collect();
         let outside = |id: &ObjectId| self.objects.read(id).ok().flatten();
         while !changed.is_empty() && !self.stop.load(Ordering::Relaxed) {
             let wanted = Wanted::new(std::mem::take(&mut changed));

@@ -52,11 +52,19 @@ pub(super) fn audit(objects: &Path) -> Outcome {
 }
 
 fn walked(pack: &Pack) -> Vec<Results> {
-    let forest = Forest::plant(pack, None);
+    let forest = Forest::plant(pack);
     let (progress, stop) = (Progress::default(), AtomicBool::new(false));
     let unpacking = Unpacking::default();
     let search = Search::new(Matcher::shared(), &unpacking, &progress, &stop);
-    walk(pack, &forest, &search, &|_| None, 2, &stop)
+    walk(
+        pack,
+        &forest,
+        &forest.roots(None),
+        &search,
+        &|_| None,
+        2,
+        &stop,
+    )
 }
 
 #[test]

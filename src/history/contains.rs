@@ -143,8 +143,8 @@ const MOST_NOTES: usize = 8 << 20;
 /// A pack's trees, and what is known of its families.
 pub(super) struct Trees<'a> {
     pack: &'a Pack,
-    forest: Forest,
-    /// All roots.
+    forest: &'a Forest,
+    /// All roots of trees.
     families: Vec<u32>,
     /// Families and the first bytes of ids that came up in them, in order; `None` before the first
     /// walk, and if there are too many.
@@ -156,11 +156,10 @@ pub(super) struct Trees<'a> {
 type Note = (u32, u32);
 
 impl<'a> Trees<'a> {
-    pub(super) fn new(pack: &'a Pack) -> Self {
-        let forest = Forest::plant(pack, Some(&[Kind::Tree]));
+    pub(super) fn new(pack: &'a Pack, forest: &'a Forest) -> Self {
         Self {
             pack,
-            families: forest.roots.clone(),
+            families: forest.roots(Some(Kind::Tree)),
             forest,
             notes: None,
             walked: false,
@@ -175,23 +174,32 @@ impl<'a> Trees<'a> {
         threads: usize,
         stop: &AtomicBool,
     ) -> Vec<Holding> {
-        if let Some(notes) = &self.notes {
-            self.forest.roots.clear();
+        let some = self.notes.as_ref().map(|notes| {
             let mut rest = &notes[..];
-            for &family in &self.families {
-                let own = rest.partition_point(|note| note.0 <= family);
+            let may_hold = |family: &u32| {
+                let root = self.forest.plant_at(*family).entry;
+                let own = rest.partition_point(|note| note.0 <= root);
                 let (mine, others) = rest.split_at(own);
                 rest = others;
-                if mine.iter().any(|note| wanted.has_head(note.1)) {
-                    self.forest.roots.push(family);
-                }
-            }
-        }
+                mine.iter().any(|note| wanted.has_head(note.1))
+            };
+            let families = self.families.iter().copied();
+            families.filter(may_hold).collect::<Vec<_>>()
+        });
+        let roots = some.as_ref().unwrap_or(&self.families);
         let visit = Visitor {
             wanted,
             noting: !self.walked,
         };
-        let walked = walk(self.pack, &self.forest, &visit, outside, threads, stop);
+        let walked = walk(
+            self.pack,
+            self.forest,
+            roots,
+            &visit,
+            outside,
+            threads,
+            stop,
+        );
         let mut found = Vec::new();
         let (mut notes, mut all) = (Vec::new(), true);
         for mut local in walked {

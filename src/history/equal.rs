@@ -19,11 +19,19 @@ use crate::unpack::testing::zip;
 type Places = BTreeSet<(u32, u64, Fingerprint)>;
 
 fn searched(pack: &Pack, matcher: &Matcher, threads: usize) -> Places {
-    let forest = Forest::plant(pack, None);
+    let forest = Forest::plant(pack);
     let (progress, stop) = (Progress::default(), AtomicBool::new(false));
     let unpacking = crate::examine::Unpacking::default();
     let search = Search::new(matcher, &unpacking, &progress, &stop);
-    let results = walk(pack, &forest, &search, &|_| None, threads, &stop);
+    let results = walk(
+        pack,
+        &forest,
+        &forest.roots(None),
+        &search,
+        &|_| None,
+        threads,
+        &stop,
+    );
     assert!(
         results.iter().all(|r| r.damaged.is_empty()),
         "{:?}",

@@ -1,4 +1,10 @@
-//! A pack's delta trees: which entry is a delta against which.
+//! A pack's delta trees: which entry is a delta against which, laid out as they are walked.
+//!
+//! A walk goes from entry to entry in an order that has nothing to do with where they stand, and
+//! waits for memory at each place that it looks at for the first time. So all that it needs of an
+//! entry is one [`Plant`], and those of siblings stand side by side.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -9,23 +15,41 @@ use crate::repo::{ObjectId, ObjectKind as Kind};
 /// No entry: what stands in `base` for those that have none in this pack.
 const NONE: u32 = u32::MAX;
 
-/// The delta trees of a pack. Entries are numbers, as in [`Pack`].
+/// The delta trees of a pack.
 pub(super) struct Forest {
-    /// For each entry, where its children begin in `children`; at the end where the last end.
-    first: Vec<u32>,
-    children: Vec<u32>,
-    /// Whole entries, in order.
-    pub(super) roots: Vec<u32>,
-    /// Deltas against objects that this pack doesn't hold.
-    pub(super) outside: Vec<(u32, ObjectId)>,
+    /// Roots first, then what is made against objects outside, then children: those of each plant
+    /// side by side, in the order of their bases.
+    plants: Vec<Plant>,
+    /// What the whole entries are: as many of `plants` come first.
+    kinds: Vec<Kind>,
+    /// The objects that this pack doesn't hold and has deltas against: those plants come next.
+    pub(super) outside: Vec<ObjectId>,
     /// Entries that nothing can be said of.
     pub(super) damaged: Vec<(u32, Damage)>,
+}
+
+/// An entry, as a walk needs it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plant {
+    /// Its number, as in [`Pack`].
+    pub(super) entry: u32,
+    /// The first of its children. The last one is the one before the next plant's first.
+    first: u32,
+    start: u64,
+    end: u64,
+}
+
+impl Plant {
+    /// Where it begins in the pack, and where it ends.
+    pub(super) fn range(&self) -> Range<u64> {
+        self.start..self.end
+    }
 }
 
 /// What is no delta against an entry of the pack.
 #[derive(Default)]
 struct Others {
-    roots: Vec<u32>,
+    roots: Vec<(u32, Kind)>,
     outside: Vec<(u32, ObjectId)>,
     damaged: Vec<(u32, Damage)>,
 }
@@ -34,89 +58,102 @@ struct Others {
 const CHUNK: usize = 4096;
 
 impl Forest {
-    /// Reads all headers. With `kinds`, only trees with roots of those kinds are kept (deltas
-    /// against outside objects always are).
-    pub(super) fn plant(pack: &Pack, kinds: Option<&[Kind]>) -> Self {
+    /// Reads all headers.
+    pub(super) fn plant(pack: &Pack) -> Self {
         let mut base = vec![NONE; pack.len() as usize];
         let others: Vec<Others> = base
             .par_chunks_mut(CHUNK)
             .enumerate()
             .map(|(chunk, base)| bases(pack, (chunk * CHUNK) as u32, base))
             .collect();
-        let (mut roots, mut outside, mut damaged) = (Vec::new(), Vec::new(), Vec::new());
-        for others in others {
-            roots.extend(others.roots);
-            outside.extend(others.outside);
-            damaged.extend(others.damaged);
-        }
-        let (first, children) = group(&base);
         let mut forest = Self {
-            first,
-            children,
-            roots,
-            outside,
-            damaged,
+            plants: Vec::with_capacity(base.len() + 1),
+            kinds: Vec::new(),
+            outside: Vec::new(),
+            damaged: Vec::new(),
         };
-        forest.order(&base);
-        if let Some(kinds) = kinds {
-            forest.roots.retain(|&root| {
-                let kind = pack.header(root).map(|header| header.form);
-                matches!(kind, Ok(Form::Whole(kind)) if kinds.contains(&kind))
-            });
-        }
-        forest
-    }
-
-    /// Which entries are deltas against `entry`: a range of [`Forest::child`].
-    pub(super) fn children(&self, entry: u32) -> std::ops::Range<u32> {
-        self.first[entry as usize]..self.first[entry as usize + 1]
-    }
-
-    /// One of the children.
-    pub(super) fn child(&self, at: u32) -> u32 {
-        self.children[at as usize]
-    }
-
-    /// Puts the child with the most descendants last: when it is walked no sibling is left, so
-    /// that its base can be let go, and at most a logarithm of a tree is ever held. What can't be
-    /// reached from any root is damaged.
-    fn order(&mut self, base: &[u32]) {
-        let mut below = vec![1u32; base.len()];
-        let mut reached: Vec<u32> = Vec::with_capacity(base.len());
-        reached.extend(&self.roots);
-        reached.extend(self.outside.iter().map(|o| o.0));
-        let mut next = 0;
-        while let Some(&entry) = reached.get(next) {
-            reached.extend(
-                &self.children
-                    [self.first[entry as usize] as usize..self.first[entry as usize + 1] as usize],
-            );
-            next += 1;
-        }
-        for &entry in reached.iter().rev() {
-            let parent = base[entry as usize];
-            if parent != NONE {
-                below[parent as usize] += below[entry as usize];
+        let mut outside = Vec::new();
+        for others in others {
+            for (entry, kind) in others.roots {
+                forest.add(pack, entry);
+                forest.kinds.push(kind);
             }
+            outside.extend(others.outside);
+            forest.damaged.extend(others.damaged);
         }
-        for entry in 0..base.len() {
-            let range = self.first[entry] as usize..self.first[entry + 1] as usize;
-            let children = &mut self.children[range];
+        for (entry, id) in outside {
+            forest.add(pack, entry);
+            forest.outside.push(id);
+        }
+        let (first, mut children) = group(&base);
+        let of = |entry: u32| first[entry as usize] as usize..first[entry as usize + 1] as usize;
+        let below = descendants(&base);
+        let mut next = 0;
+        while let Some(plant) = forest.plants.get(next).copied() {
+            forest.plants[next].first = forest.plants.len() as u32;
+            let children = &mut children[of(plant.entry)];
             let heaviest = (0..children.len()).max_by_key(|&n| below[children[n] as usize]);
             if let Some(heaviest) = heaviest {
                 children[heaviest..].rotate_left(1);
             }
+            children.iter().for_each(|&child| forest.add(pack, child));
+            next += 1;
         }
-        if reached.len() + self.damaged.len() < base.len() {
-            let mut seen = vec![false; base.len()];
-            reached
-                .iter()
-                .for_each(|&entry| seen[entry as usize] = true);
-            self.damaged.iter().for_each(|d| seen[d.0 as usize] = true);
-            let lost = (0..base.len()).filter(|&entry| !seen[entry]);
+        forest.find_lost(base.len());
+        // Where the children of the last one end.
+        forest.plants.push(Plant {
+            entry: NONE,
+            first: forest.plants.len() as u32,
+            start: 0,
+            end: 0,
+        });
+        forest
+    }
+
+    fn add(&mut self, pack: &Pack, entry: u32) {
+        let Range { start, end } = pack.range(entry);
+        self.plants.push(Plant {
+            entry,
+            first: NONE,
+            start,
+            end,
+        });
+    }
+
+    /// What can't be reached from any root is damaged.
+    fn find_lost(&mut self, entries: usize) {
+        if self.plants.len() + self.damaged.len() < entries {
+            let mut seen = vec![false; entries];
+            let planted = self.plants.iter().map(|plant| plant.entry);
+            let known = planted.chain(self.damaged.iter().map(|damaged| damaged.0));
+            known.for_each(|entry| seen[entry as usize] = true);
+            let lost = (0..entries).filter(|&entry| !seen[entry]);
             self.damaged
                 .extend(lost.map(|entry| (entry as u32, Damage::Unrooted)));
         }
+    }
+
+    pub(super) fn plant_at(&self, number: u32) -> Plant {
+        self.plants[number as usize]
+    }
+
+    /// The children of a plant: those that are deltas against it. The one with the most descendants
+    /// is the last: when it is walked no sibling is left, so that its base can be let go, and at most
+    /// a logarithm of a tree is ever held.
+    pub(super) fn children(&self, number: u32) -> Range<u32> {
+        self.plants[number as usize].first..self.plants[number as usize + 1].first
+    }
+
+    /// The whole entries, or those of one kind, in order.
+    pub(super) fn roots(&self, kind: Option<Kind>) -> Vec<u32> {
+        let counts = |one: &(u32, &Kind)| kind.is_none_or(|kind| *one.1 == kind);
+        let all = (0..).zip(&self.kinds).filter(counts);
+        all.map(|one| one.0).collect()
+    }
+
+    /// The plants that are deltas against objects outside, and those objects.
+    pub(super) fn from_outside(&self) -> impl Iterator<Item = (u32, &ObjectId)> {
+        (self.kinds.len() as u32..).zip(&self.outside)
     }
 }
 
@@ -126,8 +163,8 @@ fn bases(pack: &Pack, first: u32, base: &mut [u32]) -> Others {
     let mut others = Others::default();
     let mut offsets = Vec::with_capacity(base.len());
     for entry in (first..).take(base.len()) {
-        match pack.header(entry).map(|header| header.form) {
-            Ok(Form::Whole(_)) => others.roots.push(entry),
+        match pack.header(&pack.range(entry)).map(|header| header.form) {
+            Ok(Form::Whole(kind)) => others.roots.push((entry, kind)),
             Ok(Form::Offset(offset)) => offsets.push((entry, offset)),
             Ok(Form::Reference(id)) => match pack.find(&id) {
                 Some(other) => base[(entry - first) as usize] = other,
@@ -161,4 +198,33 @@ fn group(base: &[u32]) -> (Vec<u32>, Vec<u32>) {
         at[b as usize] += 1;
     }
     (first, children)
+}
+
+/// How many entries are made from each, itself included; of those that go round in circles, any
+/// number. Bases mostly stand before their deltas: then once through from the end adds them up.
+fn descendants(base: &[u32]) -> Vec<u32> {
+    let mut below = vec![1u32; base.len()];
+    let mut add = |entry: usize| below[base[entry] as usize] += below[entry];
+    let has_base = |entry: &usize| base[*entry] != NONE;
+    if (0..base.len())
+        .filter(has_base)
+        .all(|entry| (base[entry] as usize) < entry)
+    {
+        (0..base.len()).rev().filter(has_base).for_each(add);
+        return below;
+    }
+    // Else from each entry upwards, as long as nothing else is to be added to its base.
+    let mut missing = vec![0u32; base.len()];
+    for entry in (0..base.len()).filter(has_base) {
+        missing[base[entry] as usize] += 1;
+    }
+    for mut entry in (0..base.len()).filter(has_base) {
+        while missing[entry] == 0 && has_base(&entry) {
+            add(entry);
+            missing[entry] = NONE;
+            entry = base[entry] as usize;
+            missing[entry] -= 1;
+        }
+    }
+    below
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use super::damage::Damage;
-use super::forest::Forest;
 use super::loose::Found;
 use super::objects::Objects;
 use super::tree::{self, Commit};
@@ -43,10 +42,11 @@ impl Graph {
         stop: &AtomicBool,
     ) -> Self {
         let mut all: Vec<(ObjectId, Commit)> = Vec::new();
-        for pack in &objects.packs {
-            let forest = Forest::plant(pack, Some(&[Kind::Commit]));
+        for (number, pack) in objects.packs.iter().enumerate() {
+            let forest = objects.forest(number);
+            let roots = forest.roots(Some(Kind::Commit));
             let outside = |id: &ObjectId| objects.read(id).ok().flatten();
-            let read = walk(pack, &forest, &Reader, &outside, threads, stop);
+            let read = walk(pack, forest, &roots, &Reader, &outside, threads, stop);
             let read = read.into_iter().flatten();
             all.extend(read.filter_map(|(entry, commit)| Some((pack.id(entry)?, commit))));
         }

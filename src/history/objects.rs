@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use flate2::bufread::ZlibDecoder;
 
 use super::damage::Damage;
 use super::delta::Parsed;
+use super::forest::Forest;
 use super::inflate::Inflater;
 use super::loose::{self, Loose};
 use super::pack::{Form, Pack};
@@ -26,6 +28,8 @@ const STREAMED_FROM: u64 = if cfg!(test) { 64 << 10 } else { 16 << 20 };
 /// An object database: all directories that hold objects of a repository.
 pub(super) struct Objects {
     pub(super) packs: Vec<Pack>,
+    /// Their forests, planted when somebody asks.
+    forests: Vec<OnceLock<Forest>>,
     /// Directories of objects, the repository's own first.
     pub(super) directories: Vec<PathBuf>,
     /// What could not be read at all.
@@ -47,6 +51,7 @@ impl Objects {
     pub(super) fn open(objects: &Path, alternates: &[PathBuf], id_len: usize) -> Self {
         let mut all = Self {
             packs: Vec::new(),
+            forests: Vec::new(),
             directories: Vec::new(),
             damaged: Vec::new(),
             id_len,
@@ -56,6 +61,7 @@ impl Objects {
         for alternate in alternates {
             all.add(alternate, 1, &mut seen);
         }
+        all.forests.resize_with(all.packs.len(), OnceLock::new);
         all
     }
 
@@ -97,6 +103,11 @@ impl Objects {
                 self.add(&path, depth + 1, seen);
             }
         }
+    }
+
+    /// The forest of a pack; all that walk it share it.
+    pub(super) fn forest(&self, pack: usize) -> &Forest {
+        self.forests[pack].get_or_init(|| Forest::plant(&self.packs[pack]))
     }
 
     /// Whether some pack came from a promisor: this is a partial clone, and what such a pack

@@ -256,17 +256,21 @@ impl Pack {
         index.offset(index.find(id.as_bytes())?)
     }
 
-    /// An entry's header.
-    pub(super) fn header(&self, entry: u32) -> Result<Header, Damage> {
+    /// Where an entry begins in the pack and where it ends.
+    pub(super) fn range(&self, entry: u32) -> Range<u64> {
         let starts = &self.table().starts;
-        let (start, end) = (starts[entry as usize], starts[entry as usize + 1]);
-        self.header_at(start as usize, end as usize)
+        starts[entry as usize]..starts[entry as usize + 1]
     }
 
-    /// The compressed data of an entry, and a little of what follows it: see [`AHEAD`].
-    pub(super) fn data(&self, entry: u32, header: &Header) -> &[u8] {
-        let end = self.table().starts[entry as usize + 1] as usize;
-        &self.map[header.data..(end + AHEAD).min(self.map.len())]
+    /// The header of the entry that stands at `range`.
+    pub(super) fn header(&self, range: &Range<u64>) -> Result<Header, Damage> {
+        self.header_at(range.start as usize, range.end as usize)
+    }
+
+    /// The compressed data of the entry that ends at `end`, and a little of what follows it: see
+    /// [`AHEAD`].
+    pub(super) fn data(&self, header: &Header, end: u64) -> &[u8] {
+        &self.map[header.data..(end as usize + AHEAD).min(self.map.len())]
     }
 
     /// The header of the entry that begins at `offset`, and its compressed data with whatever

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::database::Database;
-use super::forest::Forest;
 use super::keys::Source;
 use super::links::{Lately, Links};
 use super::memory::{SearchedPack, by_key, recall};
@@ -59,7 +58,7 @@ impl Database<'_> {
             coverage.fail(history.masked(pack.path()), why);
         }
         let failed = coverage.failed;
-        let forest = Forest::plant(pack, None);
+        let forest = objects.forest(number);
         let name = |entry: u32| match pack.id(entry) {
             Some(id) => Masked::vouched(format!("object {id}")),
             None => Masked::vouched(format!(
@@ -96,7 +95,8 @@ impl Database<'_> {
         let outside = |id: &ObjectId| objects.read(id).ok().flatten();
         let walked = walk(
             pack,
-            &forest,
+            forest,
+            &forest.roots(None),
             &search,
             &outside,
             history.threads,
@@ -106,7 +106,7 @@ impl Database<'_> {
             coverage.fail(name(*entry), damage.to_string());
         }
         let mut searched = SearchedPack {
-            bases: forest.outside.iter().map(|(_, base)| *base).collect(),
+            bases: forest.outside.clone(),
             ..SearchedPack::default()
         };
         let (mut seen, mut seen_before) = (Vec::new(), Tally::default());

@@ -188,10 +188,18 @@ fn searched(layout: &Layout, matcher: &Matcher) -> Places {
     let (progress, stop) = (Progress::default(), AtomicBool::new(false));
     let mut places = Places::new();
     for pack in &objects.packs {
-        let forest = Forest::plant(pack, None);
+        let forest = Forest::plant(pack);
         let unpacking = crate::examine::Unpacking::default();
         let search = Search::new(matcher, &unpacking, &progress, &stop);
-        for results in walk(pack, &forest, &search, &|_| None, 3, &stop) {
+        for results in walk(
+            pack,
+            &forest,
+            &forest.roots(None),
+            &search,
+            &|_| None,
+            3,
+            &stop,
+        ) {
             assert!(results.damaged.is_empty());
             let found = results.occurrences.into_iter();
             places.extend(found.map(|o| (pack.id(o.entry).unwrap(), o.at, o.hit.fingerprint)));

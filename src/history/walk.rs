@@ -68,8 +68,8 @@ type Base<M> = (Arc<Node<M>>, Kind);
 /// Siblings still to be walked, and what they are deltas against.
 struct Pending<M> {
     base: Option<Base<M>>,
-    /// A range of the forest's children, or of its roots.
-    entries: Range<u32>,
+    /// A range of the forest's plants or, without a base, of the roots to be walked.
+    plants: Range<u32>,
 }
 
 /// What idle threads take from.
@@ -87,10 +87,12 @@ struct State<M> {
     over: bool,
 }
 
-/// Walks a pack with `threads` threads; returns their results. Ends early once `stop` is set.
+/// Walks the trees of a pack's forest that have these roots, and what is made against objects outside
+/// of it, with `threads` threads; returns their results. Ends early once `stop` is set.
 pub(super) fn walk<V: Visit>(
     pack: &Pack,
     forest: &Forest,
+    roots: &[u32],
     visit: &V,
     outside: &Outside<'_>,
     threads: usize,
@@ -100,7 +102,7 @@ pub(super) fn walk<V: Visit>(
         state: Mutex::new(State {
             pending: vec![Pending {
                 base: None,
-                entries: 0..forest.roots.len() as u32,
+                plants: 0..roots.len() as u32,
             }],
             idle: 0,
             over: false,
@@ -118,6 +120,7 @@ pub(super) fn walk<V: Visit>(
                     let mut worker = Worker {
                         pack,
                         forest,
+                        roots,
                         visit,
                         local: visit.local(),
                         inflater: Inflater::default(),
@@ -180,13 +183,13 @@ impl<M> Shared<M> {
             }
             if let Some(mut last) = state.pending.pop() {
                 // Roots are many and alike: they are dealt out in chunks.
-                if last.base.is_none() && last.entries.len() as u32 > CHUNK {
-                    let middle = last.entries.start + CHUNK;
+                if last.base.is_none() && last.plants.len() as u32 > CHUNK {
+                    let middle = last.plants.start + CHUNK;
                     state.pending.push(Pending {
                         base: None,
-                        entries: middle..last.entries.end,
+                        plants: middle..last.plants.end,
                     });
-                    last.entries.end = middle;
+                    last.plants.end = middle;
                 }
                 break Some(last);
             }
@@ -217,6 +220,7 @@ impl<M> Shared<M> {
 struct Worker<'a, V: Visit> {
     pack: &'a Pack,
     forest: &'a Forest,
+    roots: &'a [u32],
     visit: &'a V,
     local: V::Local,
     inflater: Inflater,
@@ -228,7 +232,7 @@ struct Worker<'a, V: Visit> {
 impl<V: Visit> Worker<'_, V> {
     /// What is no part of the trees with a root in this pack.
     fn start(&mut self, outside: &Outside<'_>) {
-        for &(entry, ref id) in &self.forest.outside {
+        for (number, id) in self.forest.from_outside() {
             let node = outside(id)
                 .ok_or(Damage::Base(*id))
                 .and_then(|(kind, bytes)| {
@@ -236,8 +240,8 @@ impl<V: Visit> Worker<'_, V> {
                     Ok((Arc::new(Node::whole(bytes, marks)?), kind))
                 });
             match node {
-                Ok((base, kind)) => self.delta(entry, base, kind),
-                Err(damage) => self.lose(entry, damage),
+                Ok((base, kind)) => self.delta(number, base, kind),
+                Err(damage) => self.lose(number, damage),
             }
         }
     }
@@ -252,18 +256,18 @@ impl<V: Visit> Worker<'_, V> {
                 self.stack.push(item);
                 continue;
             };
-            let Some(at) = item.entries.next() else {
+            let Some(at) = item.plants.next() else {
                 self.stack.pop();
                 continue;
             };
-            let base = if item.entries.is_empty() {
+            let base = if item.plants.is_empty() {
                 self.stack.pop().and_then(|last| last.base)
             } else {
                 item.base.clone()
             };
             match base {
-                None => self.whole(self.forest.roots[at as usize]),
-                Some((base, kind)) => self.delta(self.forest.child(at), base, kind),
+                None => self.whole(self.roots[at as usize]),
+                Some((base, kind)) => self.delta(at, base, kind),
             }
             if stop.load(Ordering::Relaxed) {
                 shared.finish();
@@ -281,27 +285,29 @@ impl<V: Visit> Worker<'_, V> {
         let Some(lowest) = self.stack.first_mut() else {
             return;
         };
-        let left = lowest.entries.len() as u32;
+        let left = lowest.plants.len() as u32;
         if left > 1 {
-            let middle = lowest.entries.start + left / 2;
+            let middle = lowest.plants.start + left / 2;
             let given = Pending {
                 base: lowest.base.clone(),
-                entries: middle..lowest.entries.end,
+                plants: middle..lowest.plants.end,
             };
-            lowest.entries.end = middle;
+            lowest.plants.end = middle;
             shared.give(given);
         } else if self.stack.len() > 1 {
             shared.give(self.stack.remove(0));
         }
     }
 
-    fn whole(&mut self, entry: u32) {
-        let node = self.pack.header(entry).and_then(|header| {
+    fn whole(&mut self, number: u32) {
+        let plant = self.forest.plant_at(number);
+        let (entry, children) = (plant.entry, self.forest.children(number));
+        let node = self.pack.header(&plant.range()).and_then(|header| {
             let Form::Whole(kind) = header.form else {
                 return Err(Damage::Header);
             };
-            let data = self.pack.data(entry, &header);
-            if header.size > STREAMED_FROM && self.forest.children(entry).is_empty() {
+            let data = self.pack.data(&header, plant.range().end);
+            if header.size > STREAMED_FROM && children.is_empty() {
                 let mut reader = ZlibDecoder::new(data).take(header.size.saturating_add(1));
                 let read = self.visit.streamed(&mut self.local, entry, &mut reader);
                 return match reader.limit() == 1 && read == header.size {
@@ -311,17 +317,19 @@ impl<V: Visit> Worker<'_, V> {
             }
             let bytes = self.inflater.inflate(data, header.size)?.own();
             let marks = self.visit.whole(&mut self.local, entry, kind, bytes);
-            if self.forest.children(entry).is_empty() {
+            if children.is_empty() {
                 return Ok(None);
             }
             Ok(Some((Arc::new(Node::whole(bytes.to_vec(), marks)?), kind)))
         });
-        self.descend(entry, node);
+        self.descend(number, node);
     }
 
-    fn delta(&mut self, entry: u32, base: Arc<Node<V::Marks>>, kind: Kind) {
-        let node = self.pack.header(entry).and_then(|header| {
-            let data = self.pack.data(entry, &header);
+    fn delta(&mut self, number: u32, base: Arc<Node<V::Marks>>, kind: Kind) {
+        let plant = self.forest.plant_at(number);
+        let (entry, children) = (plant.entry, self.forest.children(number));
+        let node = self.pack.header(&plant.range()).and_then(|header| {
+            let data = self.pack.data(&header, plant.range().end);
             let delta = self.inflater.inflate(data, header.size)?;
             self.parsed.parse(delta, u64::from(base.length()))?;
             let delta = self.parsed.view();
@@ -331,35 +339,36 @@ impl<V: Visit> Worker<'_, V> {
                 cursors: &self.scratch.cursors,
             };
             let marks = self.visit.delta(&mut self.local, entry, kind, version);
-            if self.forest.children(entry).is_empty() {
+            if children.is_empty() {
                 return Ok(None);
             }
             let node = Node::delta(&base, delta, marks, &mut self.scratch)?;
             Ok(Some((Arc::new(node), kind)))
         });
-        self.descend(entry, node);
+        self.descend(number, node);
     }
 
-    fn descend(&mut self, entry: u32, node: Result<Option<Base<V::Marks>>, Damage>) {
+    fn descend(&mut self, number: u32, node: Result<Option<Base<V::Marks>>, Damage>) {
         match node {
             Ok(None) => {}
             Ok(base) => self.stack.push(Pending {
                 base,
-                entries: self.forest.children(entry),
+                plants: self.forest.children(number),
             }),
-            Err(damage) => self.lose(entry, damage),
+            Err(damage) => self.lose(number, damage),
         }
     }
 
     /// Everything that is made from a damaged entry is lost with it.
-    fn lose(&mut self, entry: u32, damage: Damage) {
-        self.visit.damaged(&mut self.local, entry, damage);
-        let mut below = vec![self.forest.children(entry)];
+    fn lose(&mut self, number: u32, damage: Damage) {
+        let entry = |number| self.forest.plant_at(number).entry;
+        self.visit.damaged(&mut self.local, entry(number), damage);
+        let mut below = vec![self.forest.children(number)];
         while let Some(range) = below.pop() {
-            for at in range {
-                let entry = self.forest.child(at);
-                self.visit.damaged(&mut self.local, entry, Damage::Unrooted);
-                below.push(self.forest.children(entry));
+            for number in range {
+                self.visit
+                    .damaged(&mut self.local, entry(number), Damage::Unrooted);
+                below.push(self.forest.children(number));
             }
         }
     }
@@ -406,10 +415,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = forge::write(directory.path(), &entries, 2);
         let pack = Pack::open(&path, 20).unwrap();
-        let forest = Forest::plant(&pack, None);
-        assert_eq!(forest.roots.len(), 1);
+        let forest = Forest::plant(&pack);
+        assert_eq!(forest.roots(None), [0]);
         let stop = AtomicBool::new(false);
-        let counts = walk(&pack, &forest, &Counter, &|_| None, 4, &stop);
+        let counts = walk(
+            &pack,
+            &forest,
+            &forest.roots(None),
+            &Counter,
+            &|_| None,
+            4,
+            &stop,
+        );
         assert_eq!(counts.iter().sum::<u32>(), ENTRIES as u32);
         let least = counts.iter().min().copied().unwrap_or_default();
         assert!(least > ENTRIES as u32 / 8, "{counts:?}");
