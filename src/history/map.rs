@@ -23,6 +23,25 @@ impl Map {
         let map = unsafe { memmap2::Mmap::map(&file)? };
         Ok(Self(Some(map)))
     }
+
+    /// Has the processor fetch the two cache lines at `at`, which will soon be read: that takes as
+    /// long as hundreds of instructions, which can go on meanwhile.
+    #[cfg(target_arch = "x86_64")]
+    #[allow(unsafe_code)]
+    pub(super) fn expect(&self, at: usize) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        for line in [at, at + 64] {
+            if let Some(byte) = self.get(line) {
+                // SAFETY: this reads nothing that the program could see, and the byte is within the
+                // mapping.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()) }
+            }
+        }
+    }
+
+    /// Nothing to be had here.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(super) fn expect(&self, _at: usize) {}
 }
 
 impl Deref for Map {

@@ -262,6 +262,11 @@ impl Pack {
         starts[entry as usize]..starts[entry as usize + 1]
     }
 
+    /// The entry that begins at `start` is read soon.
+    pub(super) fn expect(&self, start: u64) {
+        self.map.expect(start as usize);
+    }
+
     /// The header of the entry that stands at `range`.
     pub(super) fn header(&self, range: &Range<u64>) -> Result<Header, Damage> {
         self.header_at(range.start as usize, range.end as usize)

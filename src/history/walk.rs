@@ -9,7 +9,7 @@ use flate2::bufread::ZlibDecoder;
 
 use super::damage::Damage;
 use super::delta::Parsed;
-use super::forest::Forest;
+use super::forest::{Forest, Plant};
 use super::inflate::Inflater;
 use super::pack::{Form, Pack};
 use super::version::{Node, Scratch, Version};
@@ -260,6 +260,13 @@ impl<V: Visit> Worker<'_, V> {
                 self.stack.pop();
                 continue;
             };
+            if let Some(next) = item.plants.clone().next() {
+                let next = match item.base {
+                    None => self.roots[next as usize],
+                    Some(_) => next,
+                };
+                self.pack.expect(self.forest.plant_at(next).range().start);
+            }
             let base = if item.plants.is_empty() {
                 self.stack.pop().and_then(|last| last.base)
             } else {
@@ -299,9 +306,18 @@ impl<V: Visit> Worker<'_, V> {
         }
     }
 
+    /// A plant and its children, the first of which is likely to be next.
+    fn begin(&self, number: u32) -> (Plant, Range<u32>) {
+        let children = self.forest.children(number);
+        if let Some(first) = children.clone().next() {
+            self.pack.expect(self.forest.plant_at(first).range().start);
+        }
+        (self.forest.plant_at(number), children)
+    }
+
     fn whole(&mut self, number: u32) {
-        let plant = self.forest.plant_at(number);
-        let (entry, children) = (plant.entry, self.forest.children(number));
+        let (plant, children) = self.begin(number);
+        let entry = plant.entry;
         let node = self.pack.header(&plant.range()).and_then(|header| {
             let Form::Whole(kind) = header.form else {
                 return Err(Damage::Header);
@@ -326,8 +342,8 @@ impl<V: Visit> Worker<'_, V> {
     }
 
     fn delta(&mut self, number: u32, base: Arc<Node<V::Marks>>, kind: Kind) {
-        let plant = self.forest.plant_at(number);
-        let (entry, children) = (plant.entry, self.forest.children(number));
+        let (plant, children) = self.begin(number);
+        let entry = plant.entry;
         let node = self.pack.header(&plant.range()).and_then(|header| {
             let data = self.pack.data(&header, plant.range().end);
             let delta = self.inflater.inflate(data, header.size)?;
