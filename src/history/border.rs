@@ -1,6 +1,7 @@
 //! Could a literal stand across the border of two segments? Mostly two bytes say no.
 
 use super::delta::Delta;
+use super::version::Version;
 use crate::matcher::{AnchorId, Anchors};
 
 /// Pairs of bytes, where two that differ in the highest bits of the second byte alone are one: it is
@@ -91,6 +92,9 @@ impl Cuts {
 const NOT_FIRST: u8 = 1;
 const NOT_LAST: u8 = 2;
 
+/// A border: the number of the segment behind it, and the bytes before and behind it.
+pub(super) type Border = (u32, u8, u8);
+
 /// What the literals say about borders.
 pub(super) struct Borders<'a> {
     anchors: &'a Anchors,
@@ -147,9 +151,29 @@ impl<'a> Borders<'a> {
         borders
     }
 
+    /// Lists the borders that a literal may cross, for all that the bytes on either side tell. Mostly
+    /// there is none. `open` is scratch.
+    pub(super) fn crossed<M>(
+        &self,
+        version: Version<'_, M>,
+        open: &mut Vec<u32>,
+        crossed: &mut Vec<Border>,
+    ) {
+        let open = self.open(version.delta, open);
+        if crossed.len() < open.len() {
+            crossed.resize(open.len(), (0, 0, 0));
+        }
+        let mut count = 0;
+        version.beside(open, |number, left, right| {
+            crossed[count] = (number, left, right);
+            count += usize::from(self.cuts.pairs.may_have(left, right));
+        });
+        crossed.truncate(count);
+    }
+
     /// Lists the segments (all but the first) before which a literal may cross the border, for all
     /// that inserted bytes tell. Nothing is decided border by border, since nobody could foresee it.
-    pub(super) fn open<'l>(&self, delta: Delta<'_>, list: &'l mut Vec<u32>) -> &'l [u32] {
+    fn open<'l>(&self, delta: Delta<'_>, list: &'l mut Vec<u32>) -> &'l [u32] {
         if list.len() < delta.segments.len() {
             list.resize(delta.segments.len(), 0);
         }
@@ -186,12 +210,6 @@ impl<'a> Borders<'a> {
             [b] => self.inner[usize::from(*b)] & NOT_LAST != 0,
             [] => true,
         }
-    }
-
-    /// Whether a literal goes on behind this byte.
-    #[inline]
-    pub(super) fn goes_on(&self, left: u8) -> bool {
-        self.inner[usize::from(left)] & NOT_LAST != 0
     }
 
     /// How far a literal that crosses a border can reach to either side of it.

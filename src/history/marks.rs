@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::border::Borders;
+use super::border::{Border, Borders};
 use super::damage::Damage;
 use super::links::Head;
 use crate::coverage::Tally;
@@ -88,8 +88,10 @@ pub(super) struct Results {
     crowded: bool,
     recent: Recent,
     pub(super) inserted: Vec<(usize, AnchorId)>,
-    /// Borders that a literal may cross.
+    /// Borders that a literal may cross, for all that inserted bytes tell.
     pub(super) open: Vec<u32>,
+    /// Those that it may cross after all, and the bytes on either side.
+    pub(super) crossed: Vec<Border>,
     pub(super) fetched: Vec<u8>,
     pub(super) hits: Vec<Hit>,
     pub(super) buffers: Buffers,

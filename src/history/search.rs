@@ -234,11 +234,13 @@ impl<'a> Search<'a> {
     fn search_delta(&self, version: Version<'_, Marks>, carried: &[Mark], results: &mut Results) {
         let delta = version.delta;
         self.search_inserted(delta.inserted, &mut results.inserted);
-        let mut list = std::mem::take(&mut results.open);
-        for number in self.borders.open(delta, &mut list) {
-            self.cross(version, *number as usize, results);
+        let mut crossed = std::mem::take(&mut results.crossed);
+        self.borders
+            .crossed(version, &mut results.open, &mut crossed);
+        for (number, last, first) in crossed.drain(..) {
+            self.cross(version, number as usize, last, first, results);
         }
-        results.open = list;
+        results.crossed = crossed;
         if !carried.is_empty() {
             for (number, segment) in delta.segments.iter().enumerate() {
                 if segment.copied {
@@ -307,18 +309,17 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Anchors across the border before segment `number`.
-    fn cross(&self, version: Version<'_, Marks>, number: usize, results: &mut Results) {
+    /// Anchors across the border before segment `number`, which stands between these bytes.
+    fn cross(
+        &self,
+        version: Version<'_, Marks>,
+        number: usize,
+        last: u8,
+        first: u8,
+        results: &mut Results,
+    ) {
         let delta = version.delta;
-        let last = version.before(number);
-        if !self.borders.goes_on(last) {
-            return;
-        }
-        let first = version.first(number);
         let cuts = self.borders.crossing(last, first);
-        if cuts.is_empty() {
-            return;
-        }
         let border = delta.segments[number].at;
         // One more byte of each literal says no to nearly all.
         let (before, behind) = (version.second_before(number), version.second(number));

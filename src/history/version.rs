@@ -264,11 +264,30 @@ fn parts(
 }
 
 impl<M> Version<'_, M> {
-    /// The last byte before segment `number`, which is not the first one.
-    pub(super) fn before(&self, number: usize) -> u8 {
-        let Segment { at, from, copied } = self.delta.segments[number - 1];
-        let last = from + (self.delta.segments[number].at - at) - 1;
-        self.one(last, copied)
+    /// Tells the bytes on either side of the borders before segments of these numbers, none of which
+    /// is the first one. They come from all over the base: to ask for all of them before anything
+    /// depends on one lets the processor wait for many at once.
+    #[inline]
+    pub(super) fn beside(&self, numbers: &[u32], mut tell: impl FnMut(u32, u8, u8)) {
+        let Delta {
+            segments, inserted, ..
+        } = self.delta;
+        let (base, is_whole): (&[u8], _) = (&self.base.bytes, self.base.rope.is_none());
+        for &number in numbers {
+            let (left, right) = (segments[number as usize - 1], segments[number as usize]);
+            let last = left.from + (right.at - left.at) - 1;
+            if is_whole {
+                let of = |segment: Segment| if segment.copied { base } else { inserted };
+                tell(
+                    number,
+                    of(left)[last as usize],
+                    of(right)[right.from as usize],
+                );
+            } else {
+                let one = self.one(last, left.copied);
+                tell(number, one, self.one(right.from, right.copied));
+            }
+        }
     }
 
     /// The byte before that one, if it is at hand.
@@ -282,12 +301,6 @@ impl<M> Version<'_, M> {
     pub(super) fn second(&self, number: usize) -> Option<u8> {
         let Segment { at, from, copied } = self.delta.segments[number];
         (self.delta.end(number) - at > 1).then(|| self.one(from + 1, copied))
-    }
-
-    /// The first byte of segment `number`.
-    pub(super) fn first(&self, number: usize) -> u8 {
-        let Segment { from, copied, .. } = self.delta.segments[number];
-        self.one(from, copied)
     }
 
     #[inline]
