@@ -228,3 +228,88 @@ fn descendants(base: &[u32]) -> Vec<u32> {
     }
     below
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::forge::{self, Entry, Step};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// How many lead to each, counted one by one; `None` where they go round in circles.
+    fn counted(base: &[u32]) -> Option<Vec<u32>> {
+        let mut below = vec![0; base.len()];
+        for start in 0..base.len() as u32 {
+            let (mut at, mut steps) = (start, 0);
+            while at != NONE {
+                below[at as usize] += 1;
+                (at, steps) = (base[at as usize], steps + 1);
+                if steps > base.len() {
+                    return None;
+                }
+            }
+        }
+        Some(below)
+    }
+
+    proptest! {
+        #[test]
+        fn descendants_are_counted_whichever_way_bases_stand(
+            bases in proptest::collection::vec(proptest::option::of(0usize..30), 0..30),
+            back_only in any::<bool>(),
+        ) {
+            let base = |(entry, base): (usize, &Option<usize>)| match base {
+                Some(base) if !back_only => (base % bases.len()) as u32,
+                Some(base) if entry > 0 => (base % entry) as u32,
+                _ => NONE,
+            };
+            let base: Vec<u32> = bases.iter().enumerate().map(base).collect();
+            let below = descendants(&base);
+            prop_assert_eq!(below.len(), base.len());
+            if let Some(counted) = counted(&base) {
+                prop_assert_eq!(below, counted);
+            }
+        }
+    }
+
+    #[test]
+    fn each_entry_is_planted_once_and_the_heaviest_child_is_the_last() {
+        let copy = || forge::delta(4, 4, &[Step::Copy(0, 4)]);
+        let mut entries: Vec<Entry> = (0..3).map(|_| Entry::Blob(b"text".to_vec())).collect();
+        for (n, base) in [0, 3, 3, 5, 0, 5, 7, 11, 2].into_iter().enumerate() {
+            // The last but one is made against the last one.
+            entries.push(if n % 2 == 0 {
+                Entry::Offset(base, copy())
+            } else {
+                Entry::Reference(base, copy())
+            });
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = forge::write(directory.path(), &entries, 2);
+        let pack = Pack::open(&path, 20).unwrap();
+        let forest = Forest::plant(&pack);
+        assert_eq!(forest.roots(Some(Kind::Blob)), [0, 1, 2]);
+        assert!(forest.roots(Some(Kind::Tree)).is_empty());
+        let mut seen = Vec::new();
+        let below = |number: u32| {
+            let mut all = vec![number];
+            let mut next = 0;
+            while let Some(&number) = all.get(next) {
+                all.extend(forest.children(number));
+                next += 1;
+            }
+            all
+        };
+        for root in forest.roots(None) {
+            for number in below(root) {
+                let plant = forest.plant_at(number);
+                assert_eq!(plant.range(), pack.range(plant.entry));
+                seen.push(plant.entry);
+                let weights = forest.children(number).map(|child| below(child).len());
+                let weights: Vec<usize> = weights.collect();
+                assert_eq!(weights.last(), weights.iter().max());
+            }
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..entries.len() as u32).collect::<Vec<_>>());
+    }
+}

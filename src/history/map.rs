@@ -30,7 +30,7 @@ impl Map {
     #[allow(unsafe_code)]
     pub(super) fn expect(&self, at: usize) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        for line in [at, at + 64] {
+        for line in [at, at.saturating_add(64)] {
             if let Some(byte) = self.get(line) {
                 // SAFETY: this reads nothing that the program could see, and the byte is within the
                 // mapping.
