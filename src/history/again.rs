@@ -3,21 +3,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
+use super::asked::Ask;
 use super::forge::{self, Entry, Step};
 use super::objects::Objects;
 use super::real::{fingerprint, git, key, layout, make, story};
-use super::{History, Layout, Memory, Outcome, Progress, loose, refs};
+use super::{Layout, Memory, Outcome, loose, refs};
 use crate::cache::Cache;
-use crate::config::Globs;
 use crate::coverage::Coverage;
 use crate::examine::Unpacking;
 use crate::matcher::Matcher;
 use crate::repo::ObjectId;
 use crate::rules::Rules;
-use crate::suppress::Suppressor;
+use crate::unpack::testing::zip;
 
 fn memory(directory: &Path, rules: &Rules) -> Memory {
     let cache = Cache::open(directory, 64 << 20, SystemTime::now()).unwrap();
@@ -25,25 +24,12 @@ fn memory(directory: &Path, rules: &Rules) -> Memory {
 }
 
 fn run(layout: &Layout, memory: Option<&Memory>, stop: bool) -> Outcome {
-    search(layout, memory, stop, false)
-}
-
-fn search(layout: &Layout, memory: Option<&Memory>, stop: bool, require_complete: bool) -> Outcome {
-    let (progress, stop) = (Progress::default(), AtomicBool::new(stop));
-    let history = History {
-        matcher: Matcher::shared(),
-        suppress: &Suppressor::default(),
-        accept: &Globs::default(),
-        unpacking: &Unpacking::default(),
+    let ask = Ask {
         memory,
-        purge: false,
-        chosen: None,
-        require_complete,
-        threads: 2,
-        progress: &progress,
-        stop: &stop,
+        stop,
+        ..Ask::default()
     };
-    history.search(layout)
+    ask.of(layout)
 }
 
 /// What a report would say, but for what was remembered.
@@ -285,8 +271,14 @@ fn an_audit_that_asks_more_does_not_believe_one_that_asked_less() {
     let layout = small(&repo);
     let memory = memory(&cache, &Rules::built_in());
     let audit = |require_complete| {
-        let outcome = search(&layout, Some(&memory), false, require_complete);
-        let full = search(&layout, None, false, require_complete);
+        let [outcome, full] = [Some(&memory), None].map(|memory| {
+            let ask = Ask {
+                memory,
+                require_complete,
+                ..Ask::default()
+            };
+            ask.of(&layout)
+        });
         let Coverage {
             remembered, failed, ..
         } = outcome.coverage;
@@ -333,4 +325,42 @@ fn an_audit_that_asks_more_does_not_believe_one_that_asked_less() {
         assert_eq!(outcome.coverage.absent.values().sum::<u64>(), 1);
         assert_eq!(audit(true), (8, 0));
     }
+}
+
+#[test]
+fn what_could_not_be_unpacked_and_cannot_be_read_any_more_is_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let repo = directory.path().join("repo");
+    let layout = small(&repo);
+    let memory = memory(&directory.path().join("cache"), &Rules::built_in());
+    let mut archive = zip(&[("a.txt", 8, &b"nothing to see\n".repeat(20))]);
+    archive[40..50].fill(0xff);
+    fs::write(repo.join("broken.zip"), archive).unwrap();
+    git(&repo, &["add", "broken.zip"], b"");
+    git(&repo, &["commit", "-q", "-m", "an archive"], b"");
+    let id = git(&repo, &["rev-parse", "HEAD:broken.zip"], b"");
+    let id = String::from_utf8(id.trim_ascii().to_vec()).unwrap();
+    let told = || {
+        let coverage = run(&layout, Some(&memory), false).coverage;
+        let failures = coverage.failures.iter();
+        let failures: Vec<String> = failures.map(|one| format!("{one:?}")).collect();
+        (
+            coverage.remembered.items > 0,
+            coverage.failed,
+            failures.join(""),
+        )
+    };
+    let (first, second) = (told(), told());
+    assert_eq!((first.0, second.0), (false, true));
+    assert_eq!((first.1, &first.2), (1, &second.2));
+    assert!(
+        first.2.contains("a.txt") && first.2.contains("broken.zip"),
+        "{first:?}"
+    );
+    let file = layout.objects.join(&id[..2]).join(&id[2..]);
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, b"no object").unwrap();
+    let (remembered, failed, why) = told();
+    assert_eq!((remembered, failed), (true, 1));
+    assert!(why.contains(&id) && !why.contains("a.txt"), "{why}");
 }

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use super::asked::Ask;
 use super::forest::Forest;
 use super::forge::{self, Entry, Step};
 use super::marks::Results;
@@ -11,14 +12,12 @@ use super::objects::Objects;
 use super::pack::Pack;
 use super::search::Search;
 use super::walk::walk;
-use super::{History, Layout, Outcome, Progress};
-use crate::config::Globs;
+use super::{Layout, Outcome, Progress};
 use crate::examine::Unpacking;
 use crate::finding::Place;
 use crate::matcher::Matcher;
 use crate::repo::{ObjectId, ObjectKind as Kind};
 use crate::rules::Template;
-use crate::suppress::Suppressor;
 
 fn key() -> String {
     let template = Template::parse("sk-proj-{long:74,74}").unwrap();
@@ -27,22 +26,9 @@ fn key() -> String {
 
 /// What an audit of a directory of objects tells.
 pub(super) fn audit(objects: &Path) -> Outcome {
-    let history = History {
-        matcher: Matcher::shared(),
-        suppress: &Suppressor::default(),
-        accept: &Globs::default(),
-        unpacking: &Unpacking::default(),
-        memory: None,
-        purge: false,
-        chosen: None,
-        require_complete: false,
-        threads: 2,
-        progress: &Progress::default(),
-        stop: &AtomicBool::new(false),
-    };
     let git_dir = objects.parent().unwrap().to_owned();
     std::fs::create_dir_all(git_dir.join("refs")).unwrap();
-    history.search(&Layout {
+    Ask::default().of(&Layout {
         common_dir: git_dir.clone(),
         git_dir,
         objects: objects.to_owned(),

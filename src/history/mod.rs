@@ -9,6 +9,8 @@
 
 #[cfg(test)]
 mod again;
+#[cfg(test)]
+mod asked;
 mod attribution;
 #[cfg(test)]
 mod bad;

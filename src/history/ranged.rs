@@ -5,19 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use super::asked::Ask;
 use super::attribution::Tracer;
 use super::keys::{Keys, Source};
 use super::objects::Objects;
 use super::real::{fingerprint, git, key, layout, run, story};
-use super::{Chosen, History, Layout, Outcome, Way, refs};
-use crate::config::Globs;
-use crate::coverage::{Excluded, Progress};
+use super::{Chosen, Layout, Outcome, Way, refs};
+use crate::coverage::Excluded;
 use crate::finding::{Kept, Place};
 use crate::matcher::Matcher;
 use crate::repo::{GitEnvironment, ObjectId, Range, Repository};
 use crate::rules::Rules;
 use crate::secret::Fingerprint;
-use crate::suppress::Suppressor;
 
 fn text(directory: &Path, args: &[&str]) -> String {
     String::from_utf8(git(directory, args, b"")).unwrap()
@@ -183,22 +182,13 @@ fn search(
     require_complete: bool,
     matcher: &Matcher,
 ) -> Outcome {
-    let (progress, stop) = (Progress::default(), AtomicBool::new(false));
-    let suppress = Suppressor::default();
-    let history = History {
+    let ask = Ask {
         matcher,
-        suppress: &suppress,
-        accept: &Globs::default(),
-        memory: None,
-        purge: false,
-        unpacking: &crate::examine::Unpacking::default(),
         chosen,
         require_complete,
-        threads: 2,
-        progress: &progress,
-        stop: &stop,
+        ..Ask::default()
     };
-    history.search(layout)
+    ask.of(layout)
 }
 
 fn told(outcome: &Outcome) -> BTreeMap<Fingerprint, u64> {

@@ -7,20 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
+use super::asked::Ask;
 use super::forest::Forest;
 use super::objects::Objects;
 use super::search::Search;
 use super::walk::walk;
-use super::{History, Layout, Outcome, loose};
-use crate::config::Globs;
+use super::{Layout, Outcome, loose};
 use crate::coverage::Progress;
-use crate::examine::Unpacking;
 use crate::finding::{InHistory, Kept, Place};
 use crate::matcher::Matcher;
 use crate::repo::ObjectId;
 use crate::rules::{Rules, Template};
 use crate::secret::Fingerprint;
-use crate::suppress::Suppressor;
 
 pub(super) fn git(directory: &Path, args: &[&str], input: &[u8]) -> Vec<u8> {
     let mut child = Command::new("git")
@@ -214,23 +212,11 @@ fn searched(layout: &Layout, matcher: &Matcher) -> Places {
 }
 
 pub(super) fn run(layout: &Layout, matcher: &Matcher) -> Outcome {
-    let (progress, stop) = (Progress::default(), AtomicBool::new(false));
-    let suppress = Suppressor::default();
-    let unpacking = Unpacking::default();
-    let history = History {
-        unpacking: &unpacking,
+    let ask = Ask {
         matcher,
-        suppress: &suppress,
-        accept: &Globs::default(),
-        memory: None,
-        purge: false,
-        chosen: None,
-        require_complete: false,
-        threads: 2,
-        progress: &progress,
-        stop: &stop,
+        ..Ask::default()
     };
-    history.search(layout)
+    ask.of(layout)
 }
 
 pub(super) fn story(outcome: &Outcome, seed: u64) -> Option<&InHistory> {
