@@ -19,6 +19,8 @@ pub(super) enum Damage {
     Size,
     #[error("is a delta that does not fit its base")]
     Delta,
+    #[error("is a delta of more instructions than git ever writes")]
+    Instructions,
     #[error("is a delta against {0}, which is damaged or missing here")]
     Base(ObjectId),
     #[error("is a delta whose base is damaged, or is itself a delta against this one")]

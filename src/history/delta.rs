@@ -4,10 +4,15 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::damage::Damage;
-use super::room::{Ahead, Room};
+use super::room::{Ahead, Room, give_back};
 
 /// Versions and bases beyond this are not handled as deltas; git makes none over 512 MiB.
 const LARGEST: u64 = u32::MAX as u64 / 2;
+
+/// A delta of more segments is not read: a few megabytes can unpack to hundreds of millions, and each
+/// takes 12 bytes of memory. Git looks for copies by windows of 16 bytes (`RABIN_WINDOW` in its
+/// `diff-delta.c`), so that what comes near this is a version of hundreds of megabytes.
+const MOST_SEGMENTS: usize = if cfg!(test) { 1 << 16 } else { 1 << 25 };
 
 /// A stretch of a version, up to where the next one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +96,7 @@ pub(super) const BLOCK: usize = 32;
 impl Parsed {
     /// Parses a delta against a base of `base` bytes.
     pub(super) fn parse(&mut self, delta: Ahead<'_>, base: u64) -> Result<(), Damage> {
+        give_back(&mut self.segments);
         self.segments.clear();
         self.used = 0;
         let (bytes, end) = (delta.all(), delta.own().len());
@@ -129,6 +135,9 @@ impl Parsed {
                 (from as u64, size as u64)
             };
             if is_copy != copied || from != follows {
+                if self.segments.len() == MOST_SEGMENTS {
+                    return Err(Damage::Instructions);
+                }
                 self.segments.push(Segment {
                     at: at as u32,
                     from: from as u32,
@@ -323,6 +332,24 @@ mod tests {
         ] {
             assert!(parsed.parse(delta.into(), 10).is_err(), "{delta:?}");
         }
+    }
+
+    #[test]
+    fn millions_of_instructions_are_refused() {
+        let mut parsed = Parsed::default();
+        let delta = |segments: usize| {
+            // Copies of one byte, from here and there.
+            let copies = (0..segments).flat_map(|n| [0x91, (n % 2 * 5) as u8, 1]);
+            let length = [0, 7, 14].map(|shift| (segments >> shift) as u8 | 0x80);
+            let sizes = [10].into_iter().chain(length).chain([0]);
+            sizes.chain(copies).collect::<Vec<u8>>()
+        };
+        let most = delta(MOST_SEGMENTS);
+        parsed.parse(most[..].into(), 10).unwrap();
+        assert_eq!(parsed.view().segments.len(), MOST_SEGMENTS);
+        let more = delta(MOST_SEGMENTS + 1);
+        let refused = parsed.parse(more[..].into(), 10);
+        assert!(matches!(refused, Err(Damage::Instructions)), "{refused:?}");
     }
 
     proptest! {

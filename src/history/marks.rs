@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::border::{Border, Borders};
 use super::damage::Damage;
 use super::links::Head;
+use super::room::give_back;
 use crate::coverage::Tally;
 use crate::examine::{Buffers, UnreadMember};
 use crate::matcher::{AnchorId, Examined, Hit, Recent};
@@ -101,6 +102,8 @@ impl Results {
     /// Another version.
     pub(super) fn begin(&mut self, bytes: usize) {
         self.unreported.add(bytes as u64);
+        give_back(&mut self.open);
+        give_back(&mut self.crossed);
         self.marks.clear();
         self.plain = false;
         self.many = false;

@@ -4,6 +4,13 @@
 /// What grew beyond this is given back before the next use that needs less.
 pub(super) const KEPT: usize = 4 << 20;
 
+/// Gives back a list that grew beyond that; what was in it is gone then.
+pub(super) fn give_back<T>(list: &mut Vec<T>) {
+    if list.capacity().saturating_mul(size_of::<T>()) > KEPT {
+        *list = Vec::new();
+    }
+}
+
 /// The least that is asked for.
 const LEAST: usize = 64 << 10;
 

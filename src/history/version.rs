@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::damage::Damage;
 use super::delta::{BLOCK, Delta, Segment, append};
-use super::room::KEPT;
+use super::room::give_back;
 
 /// What putting one segment into a rope costs, in bytes that could be copied in that time.
 const SEGMENT_PRICE: u64 = 128;
@@ -107,9 +107,8 @@ impl Rope {
     }
 
     fn clear(&mut self) {
-        if self.inserted.capacity() + self.segments.capacity() * size_of::<Segment>() > KEPT {
-            *self = Self::default();
-        }
+        give_back(&mut self.segments);
+        give_back(&mut self.inserted);
         self.segments.clear();
         self.inserted.clear();
         self.length = 0;
