@@ -152,7 +152,7 @@ impl Forest {
     }
 
     /// The plants that are deltas against objects outside, and those objects.
-    pub(super) fn from_outside(&self) -> impl Iterator<Item = (u32, &ObjectId)> {
+    pub(super) fn grafts(&self) -> impl Iterator<Item = (u32, &ObjectId)> {
         (self.kinds.len() as u32..).zip(&self.outside)
     }
 }

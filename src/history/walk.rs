@@ -232,7 +232,7 @@ struct Worker<'a, V: Visit> {
 impl<V: Visit> Worker<'_, V> {
     /// What is no part of the trees with a root in this pack.
     fn start(&mut self, outside: &Outside<'_>) {
-        for (number, id) in self.forest.from_outside() {
+        for (number, id) in self.forest.grafts() {
             let node = outside(id)
                 .ok_or(Damage::Base(*id))
                 .and_then(|(kind, bytes)| {
