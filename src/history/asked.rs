@@ -2,6 +2,11 @@
 
 use std::sync::atomic::AtomicBool;
 
+use super::forest::Forest;
+use super::marks::Results;
+use super::pack::Pack;
+use super::search::Search;
+use super::walk::walk;
 use super::{Chosen, History, Layout, Memory, Outcome, Progress};
 use crate::config::Globs;
 use crate::examine::Unpacking;
@@ -47,4 +52,14 @@ impl Ask<'_> {
         };
         history.search(layout)
     }
+}
+
+/// What the threads of a search of one pack tell.
+pub(super) fn walked(pack: &Pack, matcher: &Matcher, threads: usize) -> Vec<Results> {
+    let (unpacking, progress) = (Unpacking::default(), Progress::default());
+    let stop = AtomicBool::new(false);
+    let search = Search::new(matcher, &unpacking, &progress, &stop);
+    let forest = Forest::plant(pack);
+    let roots = forest.roots(None);
+    walk(pack, &forest, &roots, &search, &|_| None, threads, &stop)
 }

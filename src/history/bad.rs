@@ -2,18 +2,12 @@
 //! within bounds, and the rest is searched.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
-use super::asked::Ask;
-use super::forest::Forest;
+use super::asked::{Ask, walked};
 use super::forge::{self, Entry, Step};
-use super::marks::Results;
 use super::objects::Objects;
 use super::pack::Pack;
-use super::search::Search;
-use super::walk::walk;
-use super::{Layout, Outcome, Progress};
-use crate::examine::Unpacking;
+use super::{Layout, Outcome};
 use crate::finding::Place;
 use crate::matcher::Matcher;
 use crate::repo::{ObjectId, ObjectKind as Kind};
@@ -35,22 +29,6 @@ pub(super) fn audit(objects: &Path) -> Outcome {
         alternates: Vec::new(),
         id_length: 20,
     })
-}
-
-fn walked(pack: &Pack) -> Vec<Results> {
-    let forest = Forest::plant(pack);
-    let (progress, stop) = (Progress::default(), AtomicBool::new(false));
-    let unpacking = Unpacking::default();
-    let search = Search::new(Matcher::shared(), &unpacking, &progress, &stop);
-    walk(
-        pack,
-        &forest,
-        &forest.roots(None),
-        &search,
-        &|_| None,
-        2,
-        &stop,
-    )
 }
 
 #[test]
@@ -108,7 +86,7 @@ fn a_pack_that_vanishes_is_read_on_or_counted() {
     let objects = Objects::open(&directory.path().join("objects"), &[], 20);
     std::fs::remove_file(&path).unwrap();
     std::fs::remove_file(path.with_extension("idx")).unwrap();
-    let found: usize = walked(&objects.packs[0])
+    let found: usize = walked(&objects.packs[0], Matcher::shared(), 2)
         .iter()
         .map(|r| r.occurrences.len())
         .sum();
@@ -142,7 +120,7 @@ fn what_claims_gigabytes_stays_small() {
     }
     assert!(lengths[lengths.len() - 1] > 1_700_000_000);
     let path = forge::write(directory.path(), &entries, 2);
-    let results = walked(&Pack::open(&path, 20).unwrap());
+    let results = walked(&Pack::open(&path, 20).unwrap(), Matcher::shared(), 2);
     let read: u64 = results.iter().map(|r| r.read.items).sum();
     assert_eq!(read, 6);
     assert!(results.iter().all(|r| r.damaged.is_empty()));

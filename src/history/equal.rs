@@ -1,16 +1,12 @@
 //! Searching in the delta domain finds just what searching every rebuilt object finds.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
 
-use super::forest::Forest;
+use super::asked::walked;
 use super::forge::{self, Entry, Step};
 use super::pack::Pack;
-use super::search::Search;
-use super::walk::walk;
-use crate::coverage::Progress;
 use crate::matcher::Matcher;
 use crate::rules::{Rules, Template};
 use crate::secret::{Fingerprint, Secret};
@@ -19,19 +15,7 @@ use crate::unpack::testing::zip;
 type Places = BTreeSet<(u32, u64, Fingerprint)>;
 
 fn searched(pack: &Pack, matcher: &Matcher, threads: usize) -> Places {
-    let forest = Forest::plant(pack);
-    let (progress, stop) = (Progress::default(), AtomicBool::new(false));
-    let unpacking = crate::examine::Unpacking::default();
-    let search = Search::new(matcher, &unpacking, &progress, &stop);
-    let results = walk(
-        pack,
-        &forest,
-        &forest.roots(None),
-        &search,
-        &|_| None,
-        threads,
-        &stop,
-    );
+    let results = walked(pack, matcher, threads);
     assert!(
         results.iter().all(|r| r.damaged.is_empty()),
         "{:?}",

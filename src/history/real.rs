@@ -5,15 +5,10 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
 
-use super::asked::Ask;
-use super::forest::Forest;
+use super::asked::{Ask, walked};
 use super::objects::Objects;
-use super::search::Search;
-use super::walk::walk;
 use super::{Layout, Outcome, loose};
-use crate::coverage::Progress;
 use crate::finding::{InHistory, Kept, Place};
 use crate::matcher::Matcher;
 use crate::repo::ObjectId;
@@ -183,21 +178,9 @@ pub(super) fn listed(directory: &Path, matcher: &Matcher) -> Places {
 
 fn searched(layout: &Layout, matcher: &Matcher) -> Places {
     let objects = Objects::open(&layout.objects, &[], layout.id_length);
-    let (progress, stop) = (Progress::default(), AtomicBool::new(false));
     let mut places = Places::new();
     for pack in &objects.packs {
-        let forest = Forest::plant(pack);
-        let unpacking = crate::examine::Unpacking::default();
-        let search = Search::new(matcher, &unpacking, &progress, &stop);
-        for results in walk(
-            pack,
-            &forest,
-            &forest.roots(None),
-            &search,
-            &|_| None,
-            3,
-            &stop,
-        ) {
+        for results in walked(pack, matcher, 3) {
             assert!(results.damaged.is_empty());
             let found = results.occurrences.into_iter();
             places.extend(found.map(|o| (pack.id(o.entry).unwrap(), o.at, o.hit.fingerprint)));
