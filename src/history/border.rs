@@ -153,12 +153,12 @@ impl<'a> Borders<'a> {
 
     /// Lists the borders that a literal may cross, for all that the bytes on either side tell. Mostly
     /// there is none. `open` is scratch.
-    pub(super) fn crossed<M>(
+    pub(super) fn crossed<'l, M>(
         &self,
         version: Version<'_, M>,
         open: &mut Vec<u32>,
-        crossed: &mut Vec<Border>,
-    ) {
+        crossed: &'l mut Vec<Border>,
+    ) -> &'l [Border] {
         let open = self.open(version.delta, open);
         if crossed.len() < open.len() {
             crossed.resize(open.len(), (0, 0, 0));
@@ -168,7 +168,7 @@ impl<'a> Borders<'a> {
             crossed[count] = (number, left, right);
             count += usize::from(self.cuts.pairs.may_have(left, right));
         });
-        crossed.truncate(count);
+        &crossed[..count]
     }
 
     /// Lists the segments (all but the first) before which a literal may cross the border, for all

@@ -19,7 +19,7 @@ pub(super) enum Damage {
     Size,
     #[error("is a delta that does not fit its base")]
     Delta,
-    #[error("is a delta of more instructions than git ever writes")]
+    #[error("is a delta of more instructions than are handled")]
     Instructions,
     #[error("is a delta against {0}, which is damaged or missing here")]
     Base(ObjectId),

@@ -133,6 +133,7 @@ impl Forest {
         }
     }
 
+    /// The plant of this number.
     pub(super) fn plant_at(&self, number: u32) -> Plant {
         self.plants[number as usize]
     }

@@ -5,7 +5,7 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::border::Borders;
+use super::border::{Border, Borders};
 use super::damage::Damage;
 use super::delta::Segment;
 use super::links::Links;
@@ -235,10 +235,11 @@ impl<'a> Search<'a> {
         let delta = version.delta;
         self.search_inserted(delta.inserted, &mut results.inserted);
         let mut crossed = std::mem::take(&mut results.crossed);
-        self.borders
-            .crossed(version, &mut results.open, &mut crossed);
-        for (number, last, first) in crossed.drain(..) {
-            self.cross(version, number as usize, last, first, results);
+        for border in self
+            .borders
+            .crossed(version, &mut results.open, &mut crossed)
+        {
+            self.cross(version, *border, results);
         }
         results.crossed = crossed;
         if !carried.is_empty() {
@@ -309,16 +310,14 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Anchors across the border before segment `number`, which stands between these bytes.
+    /// Anchors across a border.
     fn cross(
         &self,
         version: Version<'_, Marks>,
-        number: usize,
-        last: u8,
-        first: u8,
+        (number, last, first): Border,
         results: &mut Results,
     ) {
-        let delta = version.delta;
+        let (delta, number) = (version.delta, number as usize);
         let cuts = self.borders.crossing(last, first);
         let border = delta.segments[number].at;
         // One more byte of each literal says no to nearly all.

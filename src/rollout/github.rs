@@ -7,7 +7,7 @@
 //! on:
 //!   workflow_dispatch:
 //!     inputs:
-//!       skewer: { required: true }   # ROTATION-forward or ROTATION-back
+//!       skewer: { required: true }   # ROTATION-forward or ROTATION-back; ROTATION-2-back if again
 //! ```
 //!
 //! Facts: GitHub's REST API, version 2022-11-28 (workflows, workflow runs).

@@ -44,8 +44,8 @@ pub struct Move<'a> {
     pub rotation: &'a str,
     /// To B or back to A.
     pub direction: Direction,
-    /// The how manieth move of this rotation that way, from 1: one that has to be made again
-    /// must not be taken for the one that was made.
+    /// Counts the moves of this rotation that way, from 1: one that has to be made again must not
+    /// be taken for the one that was made.
     pub round: u32,
 }
 
@@ -66,10 +66,10 @@ impl fmt::Display for Move<'_> {
             Direction::Forward => "forward",
             Direction::Back => "back",
         };
-        write!(f, "{}-{direction}", self.rotation)?;
+        // How it ends says the direction in any round: what is started may go by that.
         match self.round {
-            0 | 1 => Ok(()),
-            round => write!(f, "-{round}"),
+            0 | 1 => write!(f, "{}-{direction}", self.rotation),
+            round => write!(f, "{}-{round}-{direction}", self.rotation),
         }
     }
 }

@@ -43,6 +43,11 @@ fn finish(bench: &Bench) {
     panic!("never ends: {last:?}");
 }
 
+/// Every pair of places, and thousands of random walks, take minutes.
+fn is_exhaustive() -> bool {
+    std::env::var_os("SKEWER_EXHAUSTIVE").is_some()
+}
+
 #[test]
 fn every_strategy_ends_with_key_a_dead_and_consumers_served() {
     for way in WAYS {
@@ -64,11 +69,7 @@ fn every_strategy_ends_with_key_a_dead_and_consumers_served() {
 
 #[test]
 fn a_process_killed_at_any_entry_twice_ends_well() {
-    // Every pair of places takes minutes.
-    let step = match std::env::var_os("SKEWER_EXHAUSTIVE") {
-        Some(_) => 1,
-        None => 11,
-    };
+    let step = if is_exhaustive() { 1 } else { 11 };
     for way in WAYS {
         let strategy = way.strategy;
         let entries = Bench::of(way).process(None, Work::Drive).1;
@@ -514,16 +515,8 @@ fn store_fault() -> impl proptest::strategy::Strategy<Value = crate::store::Faul
     ]
 }
 
-/// How many random walks: thousands take minutes.
-fn walks() -> u32 {
-    match std::env::var_os("SKEWER_EXHAUSTIVE") {
-        Some(_) => 20_000,
-        None => 300,
-    }
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(walks()))]
+    #![proptest_config(ProptestConfig::with_cases(if is_exhaustive() { 20_000 } else { 300 }))]
 
     /// Random faults at the organisation and in the stores, deaths and undos: the end is always
     /// one live key, no orphan, no failed request, nobody else's key touched.
