@@ -1,7 +1,7 @@
 //! Could a literal stand across the border of two segments? Mostly two bytes say no.
 
-use super::delta::Delta;
-use super::version::Version;
+use super::delta::{Delta, Segment};
+use super::version::{Beside, Source, Version};
 use crate::matcher::{AnchorId, Anchors};
 
 /// Pairs of bytes, where two that differ in the highest bits of the second byte alone are one: it is
@@ -153,10 +153,11 @@ impl<'a> Borders<'a> {
 
     /// Lists the borders that a literal may cross, for all that the bytes on either side tell. Mostly
     /// there is none. `open` is scratch.
+    #[inline(never)]
     pub(super) fn crossed<'l, M>(
         &self,
         version: Version<'_, M>,
-        open: &mut Vec<u32>,
+        open: &mut Vec<Beside>,
         crossed: &'l mut Vec<Border>,
     ) -> &'l [Border] {
         let open = self.open(version.delta, open);
@@ -171,25 +172,59 @@ impl<'a> Borders<'a> {
         &crossed[..count]
     }
 
-    /// Lists the segments (all but the first) before which a literal may cross the border, for all
-    /// that inserted bytes tell. Nothing is decided border by border, since nobody could foresee it.
-    fn open<'l>(&self, delta: Delta<'_>, list: &'l mut Vec<u32>) -> &'l [u32] {
+    /// Lists the borders that a literal may cross, for all that inserted bytes tell. Nothing is decided
+    /// border by border, since nobody could foresee it.
+    #[inline(never)]
+    fn open<'l>(&self, delta: Delta<'_>, list: &'l mut Vec<Beside>) -> &'l [Beside] {
         if list.len() < delta.segments.len() {
-            list.resize(delta.segments.len(), 0);
+            list.resize(delta.segments.len(), Beside::default());
         }
-        let (mut count, mut precedes) = (0, false);
+        let (mut count, mut precedes, mut before) = (0, false, Source::default());
         for (number, segment) in delta.segments.iter().enumerate() {
-            let (mut follows, before) = (true, precedes);
-            precedes = true;
-            if !segment.copied {
-                let from = segment.from as usize;
-                let run = &delta.inserted[from..from + (delta.end(number) - segment.at) as usize];
-                (follows, precedes) = (self.may_follow(run), self.may_precede(run));
-            }
-            list[count] = number as u32;
-            count += usize::from(before & follows);
+            let Segment { at, from, copied } = *segment;
+            let length = delta.end(number) - at;
+            let (behind, follows, last, goes_on) = if copied {
+                let last = Source::base(from + (length - 1));
+                (Source::base(from), true, last, true)
+            } else {
+                self.inserted(&delta.inserted[from as usize..(from + length) as usize])
+            };
+            list[count] = Beside {
+                number: number as u32,
+                before,
+                behind,
+            };
+            count += usize::from(precedes & follows);
+            (before, precedes) = (last, goes_on);
         }
         &list[..count]
+    }
+
+    /// The first of inserted bytes, and whether a literal may go on with them behind a border; the last
+    /// of them, and whether a literal may begin with them before one.
+    #[inline]
+    fn inserted(&self, bytes: &[u8]) -> (Source, bool, Source, bool) {
+        match *bytes {
+            [a, b, .., c, d] => (
+                Source::inserted(a),
+                self.after.may_have(a, b),
+                Source::inserted(d),
+                self.before.may_have(c, d),
+            ),
+            _ => self.few_inserted(bytes),
+        }
+    }
+
+    /// The same of less than four.
+    fn few_inserted(&self, bytes: &[u8]) -> (Source, bool, Source, bool) {
+        let first = bytes.first().copied().unwrap_or_default();
+        let last = bytes.last().copied().unwrap_or_default();
+        (
+            Source::inserted(first),
+            self.may_follow(bytes),
+            Source::inserted(last),
+            self.may_precede(bytes),
+        )
     }
 
     /// Whether a literal may go on with these bytes behind a border.

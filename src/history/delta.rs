@@ -89,19 +89,20 @@ pub(super) struct Parsed {
     length: u32,
 }
 
-/// Inserted bytes are copied in blocks of this size: most inserts are short, and a call for each
+/// So many inserted bytes or less are copied as so many: most inserts are short, and a call for each
 /// would take longer than the copying.
 pub(super) const BLOCK: usize = 32;
+
+/// What tells copies from inserts while a delta is parsed, beside where their bytes begin.
+const COPIED: u64 = 1 << 63;
 
 impl Parsed {
     /// Parses a delta against a base of `base` bytes.
     pub(super) fn parse(&mut self, delta: Ahead<'_>, base: u64) -> Result<(), Damage> {
         give_back(&mut self.segments);
         self.segments.clear();
-        self.used = 0;
-        let (bytes, end) = (delta.all(), delta.own().len());
-        let inserted = self.inserted.of(end + BLOCK);
         let mut rest = delta.own();
+        let inserted = self.inserted.of(rest.len() + BLOCK);
         let (claimed, length) = (number(&mut rest)?, number(&mut rest)?);
         if claimed != base || base > LARGEST {
             return Err(Damage::Delta);
@@ -109,52 +110,20 @@ impl Parsed {
         if length > LARGEST {
             return Err(Damage::TooLarge(length));
         }
-        let mut next = end - rest.len();
-        let mut at: u64 = 0;
-        // Where the bytes would have to come from to go on with the last segment.
-        let (mut follows, mut copied) = (u64::MAX, false);
-        while next < end {
-            let code = bytes[next];
-            next += 1;
-            let is_copy = code & 0x80 != 0;
-            let (from, size) = if is_copy {
-                let (from, size, stated) = copy(code, &bytes[next..]);
-                next += stated;
-                if from + size > base {
-                    return Err(Damage::Delta);
-                }
-                (from, size)
+        let instructions = Instructions {
+            bytes: &delta.all()[delta.own().len() - rest.len()..],
+            behind: delta.all().len() - delta.own().len(),
+            base,
+        };
+        let Some(used) = instructions.follow(length, inserted, &mut self.segments) else {
+            let many = self.segments.len() == MOST_SEGMENTS;
+            return Err(if many {
+                Damage::Instructions
             } else {
-                let (from, size) = (self.used, usize::from(code));
-                if size == 0 || size > end - next {
-                    return Err(Damage::Delta);
-                }
-                insert(&mut inserted[from..], &bytes[next..], size);
-                self.used += size;
-                next += size;
-                (from as u64, size as u64)
-            };
-            if is_copy != copied || from != follows {
-                if self.segments.len() == MOST_SEGMENTS {
-                    return Err(Damage::Instructions);
-                }
-                self.segments.push(Segment {
-                    at: at as u32,
-                    from: from as u32,
-                    copied: is_copy,
-                });
-                copied = is_copy;
-            }
-            follows = from + size;
-            at += size;
-            if at > length {
-                return Err(Damage::Delta);
-            }
-        }
-        // A copy may have read on behind the end.
-        if at != length || next != end {
-            return Err(Damage::Delta);
-        }
+                Damage::Delta
+            });
+        };
+        self.used = used;
         self.length = length as u32;
         Ok(())
     }
@@ -168,17 +137,80 @@ impl Parsed {
     }
 }
 
-/// Copies the first `size` bytes of `from`; `to` has room for a block more.
+/// What a delta says after the two lengths.
+struct Instructions<'a> {
+    /// The instructions, and what is ahead of them.
+    bytes: &'a [u8],
+    /// How many bytes are behind them.
+    behind: usize,
+    /// The length of the base.
+    base: u64,
+}
+
+impl Instructions<'_> {
+    /// Makes a version of `length` bytes. Returns how many are inserted; `None` if the instructions
+    /// are wrong, or say too much ([`MOST_SEGMENTS`]). Here each instruction counts: what is seldom is
+    /// elsewhere.
+    #[inline(never)]
+    fn follow(&self, length: u64, to: &mut [u8], segments: &mut Vec<Segment>) -> Option<usize> {
+        let (mut rest, mut left, mut used) = (self.bytes, length, 0);
+        // Where the bytes would have to come from to go on with the last segment.
+        let mut follows = u64::MAX;
+        while rest.len() > self.behind {
+            let word = match rest.first_chunk() {
+                Some(eight) => u64::from_le_bytes(*eight),
+                None => short(rest),
+            };
+            let code = word as u8;
+            let (from, size, taken) = if code & 0x80 != 0 {
+                let shape = &SHAPES[usize::from(code & 0x7f)];
+                let (from, size) = shape.copy(code, word >> 8);
+                if from + size > self.base {
+                    return None;
+                }
+                (from | COPIED, size, usize::from(shape.stated))
+            } else {
+                let size = usize::from(code);
+                if size == 0 || size >= rest.len() - self.behind {
+                    return None;
+                }
+                insert(to.get_mut(used..)?, &rest[1..], size);
+                used += size;
+                ((used - size) as u64, size as u64, size)
+            };
+            // The last bytes of a copy may be missing.
+            rest = rest.get(1 + taken..)?;
+            if from != follows {
+                if segments.len() == MOST_SEGMENTS {
+                    return None;
+                }
+                segments.push(Segment {
+                    at: (length - left) as u32,
+                    from: from as u32,
+                    copied: from & COPIED != 0,
+                });
+            }
+            follows = from + size;
+            left = left.checked_sub(size)?;
+        }
+        (left == 0 && rest.len() == self.behind).then_some(used)
+    }
+}
+
+/// Eight bytes of which the last are not there, and taken to be zero.
+#[cold]
+fn short(bytes: &[u8]) -> u64 {
+    let mut eight = [0; 8];
+    eight[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(eight)
+}
+
+/// Copies the first `size` bytes of `from`, of which most are few.
 #[inline]
 fn insert(to: &mut [u8], from: &[u8], size: usize) {
-    let mut done = 0;
-    while done < size {
-        let (from, to) = (&from[done..], &mut to[done..]);
-        match (from.first_chunk::<BLOCK>(), to.first_chunk_mut()) {
-            (Some(block), Some(to)) => *to = *block,
-            _ => to[..size - done].copy_from_slice(&from[..size - done]),
-        }
-        done += if from.len() < BLOCK { size } else { BLOCK };
+    match (to.first_chunk_mut::<BLOCK>(), from.first_chunk()) {
+        (Some(to), Some(from)) if size <= BLOCK => *to = *from,
+        _ => to[..size].copy_from_slice(&from[..size]),
     }
 }
 
@@ -214,51 +246,74 @@ fn number(rest: &mut &[u8]) -> Result<u64, Damage> {
     }
 }
 
-/// How many bytes of a copy's offset follow its code, and how many of its size (times 8); and
-/// [`SPARSE`] if some in between are left out, since they are zero.
-const SHAPES: [u8; 128] = {
-    let mut shapes = [0; 128];
-    let mut code = 0u8;
+/// Which bytes of an offset and a size follow the code of a copy: each of its bits says so of one.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// What of them is the offset, if none in between is left out, and how far behind it the size is.
+    offset: u32,
+    shift: u8,
+    /// And what of the rest is the size.
+    size: u32,
+    /// How many there are.
+    stated: u8,
+    /// Some in between are left out, since they are zero.
+    sparse: bool,
+}
+
+/// A mask of so many bytes.
+const fn lowest(bytes: u32) -> u32 {
+    ((1u64 << (8 * bytes)) - 1) as u32
+}
+
+const SHAPES: [Shape; 128] = {
+    let none = Shape {
+        offset: 0,
+        shift: 0,
+        size: 0,
+        stated: 0,
+        sparse: false,
+    };
+    let mut shapes = [none; 128];
+    let mut code = 0u32;
     while code < 128 {
         let (offset, size) = (code & 0x0f, code >> 4);
-        let sparse = offset & (offset + 1) != 0 || size & (size + 1) != 0;
-        let shape = (offset.count_ones() + size.count_ones() * 8) as u8;
-        shapes[code as usize] = if sparse { SPARSE | shape } else { shape };
+        shapes[code as usize] = Shape {
+            offset: lowest(offset.count_ones()),
+            shift: 8 * offset.count_ones() as u8,
+            size: lowest(size.count_ones()),
+            stated: code.count_ones() as u8,
+            sparse: offset & (offset + 1) != 0 || size & (size + 1) != 0,
+        };
         code += 1;
     }
     shapes
 };
-const SPARSE: u8 = 0x80;
 
-/// A copy's offset and size, and how many bytes say so: each bit of the code says whether a byte of
-/// them follows. Bytes that are not there are taken to be zero.
-#[inline]
-fn copy(code: u8, rest: &[u8]) -> (u64, u64, usize) {
-    let mut left = match rest.first_chunk() {
-        Some(eight) => u64::from_le_bytes(*eight),
-        None => {
-            let mut eight = [0; 8];
-            let there = rest.len().min(7);
-            eight[..there].copy_from_slice(&rest[..there]);
-            u64::from_le_bytes(eight)
-        }
-    };
-    let shape = SHAPES[usize::from(code & 0x7f)];
-    let (offset, size) = (u32::from(shape & 7), u32::from(shape >> 3 & 3));
-    let stated = (offset + size) as usize;
-    // Few have a zero in between: what nearly all have in common can be foreseen, and costs nothing.
-    let (from, size) = if shape & SPARSE == 0 {
-        let low = |value: u64, bytes: u32| value & !(u64::MAX << (8 * bytes));
-        (low(left, offset), low(left >> (8 * offset), size))
-    } else {
-        let mut both = 0;
-        for byte in (0..7).filter(|byte| code >> byte & 1 != 0) {
-            both |= (left & 0xff) << (8 * byte);
-            left >>= 8;
-        }
-        (both & 0xffff_ffff, both >> 32)
-    };
-    (from, if size == 0 { 0x1_0000 } else { size }, stated)
+impl Shape {
+    /// A copy's offset and size, as the bytes behind its code state them.
+    #[inline]
+    fn copy(&self, code: u8, stated: u64) -> (u64, u64) {
+        // Few leave some in between out: what nearly all have in common can be foreseen, and costs
+        // nothing.
+        let (from, size) = if self.sparse {
+            sparse(code, stated)
+        } else {
+            let size = stated >> self.shift;
+            (stated & u64::from(self.offset), size & u64::from(self.size))
+        };
+        (from, if size == 0 { 0x1_0000 } else { size })
+    }
+}
+
+/// The same, byte by byte.
+#[cold]
+fn sparse(code: u8, mut stated: u64) -> (u64, u64) {
+    let mut both = 0;
+    for byte in (0..7).filter(|byte| code >> byte & 1 != 0) {
+        both |= (stated & 0xff) << (8 * byte);
+        stated >>= 8;
+    }
+    (both & 0xffff_ffff, both >> 32)
 }
 
 #[cfg(test)]

@@ -158,12 +158,17 @@ impl Forest {
     }
 }
 
+/// So many entries ahead the processor is told what is read next.
+const EXPECTED: u32 = 8;
+
 /// The bases of the entries from `first` on. Where the deltas begin that they are made against is
 /// looked up after all headers were read, since those wait for memory and need not wait in turn.
 fn bases(pack: &Pack, first: u32, base: &mut [u32]) -> Others {
     let mut others = Others::default();
     let mut offsets = Vec::with_capacity(base.len());
-    for entry in (first..).take(base.len()) {
+    let last = first + base.len() as u32 - 1;
+    for entry in first..=last {
+        pack.expect(pack.start(last.min(entry + EXPECTED)));
         match pack.header(&pack.range(entry)).map(|header| header.form) {
             Ok(Form::Whole(kind)) => others.roots.push((entry, kind)),
             Ok(Form::Offset(offset)) => offsets.push((entry, offset)),

@@ -8,6 +8,7 @@ use super::border::{Border, Borders};
 use super::damage::Damage;
 use super::links::Head;
 use super::room::give_back;
+use super::version::Beside;
 use crate::coverage::Tally;
 use crate::examine::{Buffers, UnreadMember};
 use crate::matcher::{AnchorId, Examined, Hit, Recent};
@@ -90,7 +91,7 @@ pub(super) struct Results {
     recent: Recent,
     pub(super) inserted: Vec<(usize, AnchorId)>,
     /// Borders that a literal may cross, for all that inserted bytes tell.
-    pub(super) open: Vec<u32>,
+    pub(super) open: Vec<Beside>,
     /// Those that it may cross after all, and the bytes on either side.
     pub(super) crossed: Vec<Border>,
     pub(super) fetched: Vec<u8>,

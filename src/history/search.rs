@@ -18,12 +18,6 @@ use crate::matcher::{AnchorId, Hit, Matcher, REACH, Text};
 use crate::repo::ObjectKind as Kind;
 use crate::unpack::{HEAD, IN_TAILS, TAIL, recognise, recognise_tail};
 
-/// The search goes over pieces of this size, which stay in the fastest cache.
-const PIECE: usize = 4096;
-
-/// Shorter texts take a slow path of the search: they are padded.
-const SHORTEST: usize = 64;
-
 /// How many bytes on either side an examination gets at first. Most need no more.
 const FIRST_LOOK: u32 = 160;
 
@@ -165,30 +159,9 @@ impl<'a> Search<'a> {
         self
     }
 
-    /// All anchors in `bytes`, in order.
-    fn anchors_in(&self, bytes: &[u8], mut found: impl FnMut(usize, AnchorId)) {
-        let anchors = self.matcher.anchors();
-        let overlap = anchors.longest() - 1;
-        let mut from = 0;
-        while from < bytes.len() {
-            let left = bytes.len() - from;
-            let end = if left > PIECE + PIECE / 2 {
-                from + PIECE
-            } else {
-                bytes.len()
-            };
-            let piece = &bytes[..(end + overlap).min(bytes.len())];
-            while let Some((at, id)) = anchors.find(piece, from).filter(|(at, _)| *at < end) {
-                found(at, id);
-                from = at + 1;
-            }
-            from = end;
-        }
-    }
-
     /// The anchors of an object whose bytes are at hand, and what comes of them.
     fn search_whole(&self, bytes: &[u8], results: &mut Results) {
-        self.anchors_in(bytes, |at, id| {
+        self.matcher.anchors().each(bytes, |at, id| {
             results.hits.clear();
             let examined = self
                 .matcher
@@ -206,7 +179,7 @@ impl<'a> Search<'a> {
             let end = (start + WINDOW).min(length);
             window.clear();
             version.fetch(start..(end + self.borders.reach()).min(length), &mut window);
-            self.anchors_in(&window, |at, id| {
+            self.matcher.anchors().each(&window, |at, id| {
                 let at = start + at as u32;
                 if at < end {
                     let mark = self.classify(version, at, id, results);
@@ -216,24 +189,13 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Anchors inside what a delta inserts.
-    fn search_inserted(&self, inserted: &[u8], found: &mut Vec<(usize, AnchorId)>) {
-        found.clear();
-        if inserted.is_empty() {
-            return;
-        }
-        if inserted.len() >= SHORTEST {
-            return self.anchors_in(inserted, |at, id| found.push((at, id)));
-        }
-        let mut padded = [0; SHORTEST];
-        padded[..inserted.len()].copy_from_slice(inserted);
-        self.anchors_in(&padded, |at, id| found.push((at, id)));
-    }
-
     /// The anchors of a version, and what comes of them.
     fn search_delta(&self, version: Version<'_, Marks>, carried: &[Mark], results: &mut Results) {
         let delta = version.delta;
-        self.search_inserted(delta.inserted, &mut results.inserted);
+        let inserted = &mut results.inserted;
+        inserted.clear();
+        let anchors = self.matcher.anchors();
+        anchors.each(delta.inserted, |at, id| inserted.push((at, id)));
         let mut crossed = std::mem::take(&mut results.crossed);
         for border in self
             .borders
@@ -242,9 +204,12 @@ impl<'a> Search<'a> {
             self.cross(version, *border, results);
         }
         results.crossed = crossed;
-        if !carried.is_empty() {
+        if let [first, .., last] | [first @ last] = carried {
             for (number, segment) in delta.segments.iter().enumerate() {
-                if segment.copied {
+                // Most segments lie before or behind all of them.
+                let length = delta.end(number) - segment.at;
+                let has_some = segment.from <= last.at && first.at < segment.from + length;
+                if segment.copied && has_some {
                     self.carry(version, segment, delta.end(number), carried, results);
                 }
             }

@@ -46,6 +46,43 @@ pub(super) struct Version<'a, M> {
     pub(super) cursors: &'a Cursors,
 }
 
+/// Where a byte beside a border comes from: one number, since millions are handed on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Source(u64);
+
+impl Source {
+    /// From there in the base.
+    pub(super) fn base(at: u32) -> Self {
+        Self(u64::from(at) << 32 | 1 << 8)
+    }
+
+    /// From what is inserted: the byte itself.
+    pub(super) fn inserted(byte: u8) -> Self {
+        Self(byte.into())
+    }
+
+    /// Where it is in the base; its start for what is inserted.
+    fn at(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    fn is_inserted(self) -> bool {
+        self.0 >> 8 & 1 == 0
+    }
+
+    fn byte(self) -> u8 {
+        self.0 as u8
+    }
+}
+
+/// What stands on either side of the border before segment `number`, which is not the first one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Beside {
+    pub(super) number: u32,
+    pub(super) before: Source,
+    pub(super) behind: Source,
+}
+
 /// Where the last bytes were fetched from: the next ones mostly come from nearby.
 #[derive(Default)]
 pub(super) struct Cursors {
@@ -263,29 +300,29 @@ fn parts(
 }
 
 impl<M> Version<'_, M> {
-    /// Tells the bytes on either side of the borders before segments of these numbers, none of which
-    /// is the first one. They come from all over the base: to ask for all of them before anything
-    /// depends on one lets the processor wait for many at once.
+    /// Tells the bytes on either side of borders. They come from all over the base: to ask for all of
+    /// them before anything depends on one lets the processor wait for many at once.
     #[inline]
-    pub(super) fn beside(&self, numbers: &[u32], mut tell: impl FnMut(u32, u8, u8)) {
-        let Delta {
-            segments, inserted, ..
-        } = self.delta;
-        let (base, is_whole): (&[u8], _) = (&self.base.bytes, self.base.rope.is_none());
-        for &number in numbers {
-            let (left, right) = (segments[number as usize - 1], segments[number as usize]);
-            let last = left.from + (right.at - left.at) - 1;
-            if is_whole {
-                let of = |segment: Segment| if segment.copied { base } else { inserted };
-                tell(
-                    number,
-                    of(left)[last as usize],
-                    of(right)[right.from as usize],
-                );
-            } else {
-                let one = self.one(last, left.copied);
-                tell(number, one, self.one(right.from, right.copied));
+    pub(super) fn beside(&self, borders: &[Beside], mut tell: impl FnMut(u32, u8, u8)) {
+        if self.base.rope.is_some() {
+            let of = |source: Source| match source.is_inserted() {
+                true => source.byte(),
+                false => self.base.byte(source.at(), self.cursors),
+            };
+            for border in borders {
+                tell(border.number, of(border.before), of(border.behind));
             }
+            return;
+        }
+        // Which of them are inserted nobody could foresee: so the base is asked for each.
+        let base: &[u8] = &self.base.bytes;
+        let of = |source: Source| {
+            let byte = base.get(source.at() as usize).copied();
+            byte.filter(|_| !source.is_inserted())
+                .unwrap_or(source.byte())
+        };
+        for border in borders {
+            tell(border.number, of(border.before), of(border.behind));
         }
     }
 

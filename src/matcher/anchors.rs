@@ -27,12 +27,23 @@ pub struct Anchors {
     literals: Vec<Box<[u8]>>,
     longest: usize,
     engine: Engine,
+    /// A byte that stands in no literal, if there is one.
+    foreign: Option<u8>,
     /// The engine's own numbers of the literals → ours.
     ids: Vec<AnchorId>,
 }
 
 /// Beyond this many literals the packed search stops too often, however they are ordered.
 const MOST_PACKED: usize = 64;
+
+/// The packed search compares 32 places at once with the first four bytes of literals. At the first
+/// three of a text it knows nothing of what stands before, stops for almost any of them, and looks at
+/// literals one by one. If the last places are no full 32 it goes over 32 of them again, in the same
+/// way. Short texts would be little else: so they are put into a frame of bytes that stand in no
+/// literal, four before and as many behind as make it 3 bytes more than a multiple of 32.
+const FRONT: usize = 4;
+const SHORT: usize = 3 + 32 - FRONT;
+const MIDDLE: usize = 3 + 64 - FRONT;
 
 impl Anchors {
     pub(super) fn new(literals: Vec<Vec<u8>>) -> Self {
@@ -60,7 +71,9 @@ impl Anchors {
             }
         };
         let literals: Vec<Box<[u8]>> = literals.into_iter().map(Into::into).collect();
+        let is_foreign = |byte: &u8| !literals.iter().any(|literal| literal.contains(byte));
         Self {
+            foreign: (0..=u8::MAX).rev().find(is_foreign),
             longest: literals.iter().map(|l| l.len()).max().unwrap_or(1),
             literals,
             engine,
@@ -83,6 +96,40 @@ impl Anchors {
             }
         };
         Some((at, self.ids[pattern.as_usize()]))
+    }
+
+    /// Tells all anchors in `bytes`, in order.
+    pub fn each(&self, bytes: &[u8], mut tell: impl FnMut(usize, AnchorId)) {
+        match (bytes.len(), self.foreign) {
+            (0, _) => {}
+            (1..=SHORT, Some(foreign)) => {
+                self.each_framed::<{ FRONT + SHORT }>(bytes, foreign, &mut tell);
+            }
+            (1..=MIDDLE, Some(foreign)) => {
+                self.each_framed::<{ FRONT + MIDDLE }>(bytes, foreign, &mut tell);
+            }
+            _ => self.each_behind(0, bytes, &mut tell),
+        }
+    }
+
+    fn each_framed<const SIZE: usize>(
+        &self,
+        bytes: &[u8],
+        foreign: u8,
+        tell: &mut impl FnMut(usize, AnchorId),
+    ) {
+        let mut framed = [foreign; SIZE];
+        framed[FRONT..FRONT + bytes.len()].copy_from_slice(bytes);
+        self.each_behind(FRONT, &framed, tell);
+    }
+
+    /// Tells all anchors, and where they are behind `front` bytes in which none begins.
+    fn each_behind(&self, front: usize, bytes: &[u8], tell: &mut impl FnMut(usize, AnchorId)) {
+        let mut from = 0;
+        while let Some((at, id)) = self.find(bytes, from) {
+            tell(at - front, id);
+            from = at + 1;
+        }
     }
 
     /// The bytes of a literal.
@@ -116,6 +163,37 @@ mod tests {
     use super::*;
     use crate::matcher::Matcher;
     use crate::rules::Rules;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn each_anchor_is_told_wherever_it_stands(
+            front in proptest::collection::vec(any::<u8>(), 0..80),
+            picked in proptest::collection::vec((any::<usize>(), 0usize..4), 0..4),
+            all_bytes in any::<bool>(),
+        ) {
+            let mut literals: Vec<Vec<u8>> = ["abcd", "abcde", "bcd", "xyz!", "zzz"].map(Into::into).into();
+            if all_bytes {
+                literals.extend((0..=u8::MAX).map(|byte| vec![byte, 1, 2]));
+            }
+            let mut text = front;
+            for (n, gap) in picked {
+                text.extend_from_slice(&literals[n % literals.len()]);
+                text.resize(text.len() + gap, b'z');
+            }
+            let anchors = Anchors::new(literals);
+            prop_assert_eq!(anchors.foreign.is_none(), all_bytes);
+            let mut told = Vec::new();
+            anchors.each(&text, |at, id| told.push((at, id)));
+            // At each place the one that the search prefers.
+            let first = |at: usize| {
+                let stands = |id: &AnchorId| text[at..].starts_with(anchors.literal(*id));
+                anchors.ids().find(stands).map(|id| (at, id))
+            };
+            let all: Vec<_> = (0..text.len()).filter_map(first).collect();
+            prop_assert_eq!(told, all);
+        }
+    }
 
     /// Else everything is still found, several times slower.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

@@ -6,6 +6,8 @@
 //! alike should therefore share a bucket. The search puts the literal of index `i` into bucket
 //! `i % 8`, so the order decides; dealing fifty literals out at random makes it ten times slower.
 
+use std::collections::BTreeSet;
+
 /// How many buckets there are.
 const BUCKETS: usize = 8;
 
@@ -75,11 +77,23 @@ impl Bucket {
 
     /// Which share of all places it stops the search at.
     fn cost(&self, frequencies: &Frequencies) -> f32 {
+        self.cost_behind(0, frequencies)
+    }
+
+    /// How often it stops the search at the first places of a text: there the search behaves as if
+    /// something had stood before that passes for the first bytes of any literal.
+    fn at_starts(&self, frequencies: &Frequencies) -> f32 {
+        (1..TESTED).map(|n| self.cost_behind(n, frequencies)).sum()
+    }
+
+    /// Which share of all places it stops the search at when only the bytes from `first` on are
+    /// tested.
+    fn cost_behind(&self, first: usize, frequencies: &Frequencies) -> f32 {
         if self.literals == 0 {
             return 0.0;
         }
         let bits = |set: u16| (0..16usize).filter(move |n| set >> n & 1 == 1);
-        self.halves
+        self.halves[first..]
             .iter()
             // A literal shorter than this says nothing about the rest.
             .filter(|(low, _)| *low != 0)
@@ -94,9 +108,8 @@ impl Bucket {
 }
 
 /// The indexes of the literals in the order in which the search should get them: each to the
-/// bucket where it does least harm, then moves as long as they help. Some come more than once, to
-/// fill rows: the search puts a literal that it has seen where it put it before. The same literals
-/// always end up alike.
+/// bucket where it does least harm, then moves as long as they help. One comes more than once, to
+/// fill rows: see [`rows`]. The same literals always end up alike.
 pub(super) fn order(literals: &[Vec<u8>]) -> Vec<usize> {
     let frequencies = frequencies();
     let units = units(literals);
@@ -142,12 +155,43 @@ pub(super) fn order(literals: &[Vec<u8>]) -> Vec<usize> {
         }
     }
     let members = |bucket: &Vec<usize>| bucket.iter().flat_map(|u| units[*u].clone()).collect();
-    let buckets: Vec<Vec<usize>> = buckets.iter().map(members).collect();
-    let rows = buckets.iter().map(Vec::len).max().unwrap_or(0);
-    let at = |row: usize, bucket: &Vec<usize>| bucket.get(row).or(bucket.last()).copied();
-    (0..rows)
-        .flat_map(|row| buckets.iter().map(move |b| at(row, b).unwrap_or(0)))
-        .collect()
+    let lists: Vec<Vec<usize>> = buckets.iter().map(members).collect();
+    let starts = |bucket: &&Vec<usize>| all(bucket).at_starts(&frequencies);
+    let quiet = buckets.iter().filter(|bucket| !bucket.is_empty());
+    let quiet = quiet.min_by(|a, b| starts(a).total_cmp(&starts(b)));
+    let filler = quiet.map_or(0, |bucket| units[bucket[0]][0]);
+    rows(literals, lists, filler)
+}
+
+/// Deals the lists out, one to each bucket. A literal whose low halves were seen before goes to where
+/// that one is, wherever it stands: such ones fill the rows, and where there are none `filler` does.
+fn rows(literals: &[Vec<u8>], lists: Vec<Vec<usize>>, filler: usize) -> Vec<usize> {
+    let tested = literals.iter().map(Vec::len).min().unwrap_or(0);
+    let low = |literal: usize| -> Vec<u8> {
+        let tested = literals[literal].iter().take(tested.min(TESTED));
+        tested.map(|byte| byte & 15).collect()
+    };
+    let mut known = BTreeSet::new();
+    let mut is_first = |literal: &usize| known.insert(low(*literal));
+    let (mut firsts, mut others) = (Vec::new(), Vec::new());
+    for list in lists {
+        let (first, other): (Vec<_>, Vec<_>) = list.into_iter().partition(&mut is_first);
+        firsts.push(first);
+        others.extend(other);
+    }
+    let (mut order, mut seen) = (Vec::new(), BTreeSet::new());
+    for row in 0..firsts.iter().map(Vec::len).max().unwrap_or(0) {
+        for list in &firsts {
+            let next = list.get(row).copied().unwrap_or_else(|| {
+                let seen = others.iter().position(|other| seen.contains(&low(*other)));
+                seen.map_or(filler, |at| others.remove(at))
+            });
+            seen.insert(low(next));
+            order.push(next);
+        }
+    }
+    order.extend(others);
+    order
 }
 
 /// How often every literal may move.

@@ -1,5 +1,9 @@
 //! Inflating: whole entries in one go, since their sizes are known; streams where they are not.
 
+mod codes;
+mod small;
+
+use self::small::Small;
 use super::damage::Damage;
 use super::room::{Ahead, Room};
 
@@ -11,10 +15,14 @@ const BEST_RATIO: u64 = 1032;
 /// with this much more to read and to write than is needed none is (libdeflate's
 /// `FASTLOOP_MAX_BYTES_READ`, about 30, and `FASTLOOP_MAX_BYTES_WRITTEN`, 299).
 pub(super) const AHEAD: usize = 64;
-const SPARE: usize = 320;
+const SPARE: usize = small::SPARE;
+
+/// Where our own way is faster: measured on git/git, see `benches/results/2026-11-29-inflate.md`.
+const SMALL: usize = 512;
 
 /// A reusable inflater and its buffer; one for each thread.
 pub(super) struct Inflater {
+    small: Small,
     decompressor: libdeflater::Decompressor,
     room: Room,
 }
@@ -22,6 +30,7 @@ pub(super) struct Inflater {
 impl Default for Inflater {
     fn default() -> Self {
         Self {
+            small: Small::default(),
             decompressor: libdeflater::Decompressor::new(),
             room: Room::default(),
         }
@@ -37,6 +46,10 @@ impl Inflater {
         }
         let size = usize::try_from(size).map_err(|_| Damage::TooLarge(size))?;
         let out = self.room.of(size.saturating_add(SPARE));
+        let is_small = from.len() <= SMALL + AHEAD;
+        if is_small && self.small.inflate(from, out, size).is_some() {
+            return Ok(self.room.first(size));
+        }
         match self.decompressor.zlib_decompress(from, out) {
             Ok(written) if written == size => Ok(self.room.first(size)),
             Ok(_) | Err(libdeflater::DecompressionError::InsufficientSpace) => Err(Damage::Size),
