@@ -172,30 +172,32 @@ impl<'a> Borders<'a> {
         &crossed[..count]
     }
 
-    /// Lists the borders that a literal may cross, for all that inserted bytes tell. Nothing is decided
-    /// border by border, since nobody could foresee it.
+    /// Lists the borders that a literal may cross, for all that inserted bytes tell; the last one first,
+    /// since a segment's end is where the next one begins. Nothing is decided border by border: nobody
+    /// could foresee it.
     #[inline(never)]
     fn open<'l>(&self, delta: Delta<'_>, list: &'l mut Vec<Beside>) -> &'l [Beside] {
         if list.len() < delta.segments.len() {
             list.resize(delta.segments.len(), Beside::default());
         }
-        let (mut count, mut precedes, mut before) = (0, false, Source::default());
-        for (number, segment) in delta.segments.iter().enumerate() {
+        let list = &mut list[..delta.segments.len()];
+        let (mut end, mut behind, mut follows) = (delta.length, Source::default(), false);
+        let mut count = 0;
+        for (number, segment) in delta.segments.iter().enumerate().rev() {
             let Segment { at, from, copied } = *segment;
-            let length = delta.end(number) - at;
-            let (behind, follows, last, goes_on) = if copied {
-                let last = Source::base(from + (length - 1));
-                (Source::base(from), true, last, true)
+            let until = from + (end - at);
+            let (first, goes_on, before, precedes) = if copied {
+                (Source::base(from), true, Source::base(until - 1), true)
             } else {
-                self.inserted(&delta.inserted[from as usize..(from + length) as usize])
+                self.inserted(&delta.inserted[from as usize..until as usize])
             };
             list[count] = Beside {
-                number: number as u32,
+                number: number as u32 + 1,
                 before,
                 behind,
             };
             count += usize::from(precedes & follows);
-            (before, precedes) = (last, goes_on);
+            (end, behind, follows) = (at, first, goes_on);
         }
         &list[..count]
     }
@@ -204,47 +206,24 @@ impl<'a> Borders<'a> {
     /// of them, and whether a literal may begin with them before one.
     #[inline]
     fn inserted(&self, bytes: &[u8]) -> (Source, bool, Source, bool) {
-        match *bytes {
-            [a, b, .., c, d] => (
-                Source::inserted(a),
-                self.after.may_have(a, b),
-                Source::inserted(d),
-                self.before.may_have(c, d),
-            ),
-            _ => self.few_inserted(bytes),
-        }
-    }
-
-    /// The same of less than four.
-    fn few_inserted(&self, bytes: &[u8]) -> (Source, bool, Source, bool) {
-        let first = bytes.first().copied().unwrap_or_default();
-        let last = bytes.last().copied().unwrap_or_default();
+        let (first, goes_on, last, precedes) = match (bytes, bytes) {
+            ([a, b, ..], [.., c, d]) => {
+                let (goes_on, precedes) =
+                    (self.after.may_have(*a, *b), self.before.may_have(*c, *d));
+                (*a, goes_on, *d, precedes)
+            }
+            ([one], _) => {
+                let inner = self.inner[usize::from(*one)];
+                (*one, inner & NOT_FIRST != 0, *one, inner & NOT_LAST != 0)
+            }
+            _ => (0, true, 0, true),
+        };
         (
             Source::inserted(first),
-            self.may_follow(bytes),
+            goes_on,
             Source::inserted(last),
-            self.may_precede(bytes),
+            precedes,
         )
-    }
-
-    /// Whether a literal may go on with these bytes behind a border.
-    #[inline]
-    fn may_follow(&self, bytes: &[u8]) -> bool {
-        match bytes {
-            [a, b, ..] => self.after.may_have(*a, *b),
-            [a] => self.inner[usize::from(*a)] & NOT_FIRST != 0,
-            [] => true,
-        }
-    }
-
-    /// Whether a literal may begin with the last of these bytes before a border.
-    #[inline]
-    fn may_precede(&self, bytes: &[u8]) -> bool {
-        match bytes {
-            [.., a, b] => self.before.may_have(*a, *b),
-            [b] => self.inner[usize::from(*b)] & NOT_LAST != 0,
-            [] => true,
-        }
     }
 
     /// How far a literal that crosses a border can reach to either side of it.

@@ -45,6 +45,15 @@ impl<'a> Delta<'a> {
             .map_or(self.length, |next| next.at)
     }
 
+    /// Where the bytes of each segment come from, and whether they are copied.
+    #[inline]
+    pub(super) fn ranges(&self) -> impl Iterator<Item = (Range<u32>, bool)> {
+        self.segments.iter().enumerate().map(|(number, segment)| {
+            let Segment { at, from, copied } = *segment;
+            (from..from + (self.end(number) - at), copied)
+        })
+    }
+
     /// The segment that holds the byte at `at`, which lies in the version. Mostly it is the one
     /// that was asked for last, which `cursor` knows, or one soon after it.
     #[inline]

@@ -52,24 +52,29 @@ pub(super) struct Source(u64);
 
 impl Source {
     /// From there in the base.
+    #[inline]
     pub(super) fn base(at: u32) -> Self {
         Self(u64::from(at) << 32 | 1 << 8)
     }
 
     /// From what is inserted: the byte itself.
+    #[inline]
     pub(super) fn inserted(byte: u8) -> Self {
         Self(byte.into())
     }
 
     /// Where it is in the base; its start for what is inserted.
+    #[inline]
     fn at(self) -> u32 {
         (self.0 >> 32) as u32
     }
 
+    #[inline]
     fn is_inserted(self) -> bool {
         self.0 >> 8 & 1 == 0
     }
 
+    #[inline]
     fn byte(self) -> u8 {
         self.0 as u8
     }
@@ -192,13 +197,12 @@ impl<M> Node<M> {
             return Err(Damage::TooLarge(length.into()));
         }
         let mut bytes = Vec::with_capacity(length as usize + BLOCK);
-        let cursors = &scratch.cursors;
-        Version {
-            delta,
-            base,
-            cursors,
+        for (from, copied) in delta.ranges() {
+            match copied {
+                true => base.fetch(from, &scratch.cursors, &mut bytes),
+                false => append(&mut bytes, delta.inserted, from),
+            }
         }
-        .fetch(0..length, &mut bytes);
         Self::whole(bytes, marks)
     }
 
@@ -211,9 +215,8 @@ impl<M> Node<M> {
         }
         let Scratch { rope, cursors } = scratch;
         rope.clear();
-        for (number, segment) in delta.segments.iter().enumerate() {
-            let from = segment.from..segment.from + (delta.end(number) - segment.at);
-            if !segment.copied {
+        for (from, copied) in delta.ranges() {
+            if !copied {
                 rope.insert(delta.inserted, from);
                 continue;
             }
@@ -253,7 +256,20 @@ impl<M> Node<M> {
         }
     }
 
+    /// Appends the bytes of `range` to `out`.
+    #[inline]
+    fn fetch(&self, range: Range<u32>, cursors: &Cursors, out: &mut Vec<u8>) {
+        if self.rope.is_none() {
+            return append(out, &self.bytes, range);
+        }
+        self.pieces(range, cursors, |piece| match piece {
+            Piece::Copied(range) => append(out, &self.bytes, range),
+            Piece::Inserted(bytes, range) => append(out, bytes, range),
+        });
+    }
+
     /// What a range consists of, in order.
+    #[inline(always)]
     fn pieces(&self, range: Range<u32>, cursors: &Cursors, mut piece: impl FnMut(Piece<'_>)) {
         let Some(rope) = &self.rope else {
             return piece(Piece::Copied(range));
@@ -276,6 +292,7 @@ enum Piece<'a> {
 }
 
 /// Where the bytes of a range come from: each part, and whether it is copied.
+#[inline(always)]
 fn parts(
     delta: Delta<'_>,
     range: Range<u32>,
@@ -353,10 +370,7 @@ impl<M> Version<'_, M> {
             if !copied {
                 return append(out, self.delta.inserted, from);
             }
-            self.base.pieces(from, self.cursors, |piece| match piece {
-                Piece::Copied(range) => append(out, &self.base.bytes, range),
-                Piece::Inserted(bytes, range) => append(out, bytes, range),
-            });
+            self.base.fetch(from, self.cursors, out);
         });
     }
 }

@@ -18,7 +18,7 @@ pub(super) const AHEAD: usize = 64;
 const SPARE: usize = small::SPARE;
 
 /// Where our own way is faster: measured on git/git, see `benches/results/2026-11-29-inflate.md`.
-const SMALL: usize = 512;
+const SMALL: usize = 1024;
 
 /// A reusable inflater and its buffer; one for each thread.
 pub(super) struct Inflater {

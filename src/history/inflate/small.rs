@@ -495,7 +495,7 @@ mod tests {
             stream
         };
         let mut small = Small::default();
-        for stream in [huffman, compressed(&[bytes.clone()], 9)] {
+        for stream in [huffman, compressed(std::slice::from_ref(&bytes), 9)] {
             let ours = both(&mut small, &[&stream[..], &AHEAD].concat(), bytes.len()).0;
             assert_eq!(ours.as_ref(), Some(&bytes));
             let longest = small.codes.iter().map(|code| code.length).max();
@@ -511,7 +511,7 @@ mod tests {
                 let noise = |n: usize| (n.wrapping_mul(0x9e37_79b9) >> 13) as u8;
                 let mut bytes: Vec<u8> = (0..distance).map(noise).collect();
                 (0..length).for_each(|n| bytes.push(bytes[n]));
-                let stream = compressed(&[bytes.clone()], 6);
+                let stream = compressed(std::slice::from_ref(&bytes), 6);
                 let ours = both(&mut small, &[&stream[..], &AHEAD].concat(), bytes.len()).0;
                 assert!(ours == Some(bytes), "{distance} {length}");
             }
@@ -545,7 +545,7 @@ mod tests {
             changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..4),
             more in 0usize..3,
         ) {
-            let mut stream = [&compressed(&[bytes.clone()], level)[..], &AHEAD].concat();
+            let mut stream = [&compressed(std::slice::from_ref(&bytes), level)[..], &AHEAD].concat();
             for (at, byte) in changes {
                 // Not the header of the stream, which most changes would spoil.
                 let at = 2 + at % (stream.len() - 2);
