@@ -291,7 +291,7 @@ impl Small {
             lengths[usize::from(symbol)] = length;
             counts[usize::from(length)] += 1;
         };
-        // Those that there are always, and as many more as may be read at once.
+        // There are bits for eighteen, and there may be one more.
         bits.fill()?;
         let (some, others) = ORDER[..stated].split_at(stated.min(18));
         some.iter().for_each(|symbol| read(bits, *symbol));
