@@ -207,10 +207,10 @@ impl<'a> Search<'a> {
         if let [first, .., last] | [first @ last] = carried {
             for (number, segment) in delta.segments.iter().enumerate() {
                 // Most segments lie before or behind all of them.
-                let length = delta.end(number) - segment.at;
-                let has_some = segment.from <= last.at && first.at < segment.from + length;
-                if segment.copied && has_some {
-                    self.carry(version, segment, delta.end(number), carried, results);
+                let end = delta.end(number);
+                let until = segment.from + (end - segment.at);
+                if segment.copied && segment.from <= last.at && first.at < until {
+                    self.carry(version, segment, end, carried, results);
                 }
             }
         }

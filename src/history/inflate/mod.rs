@@ -17,7 +17,8 @@ const BEST_RATIO: u64 = 1032;
 pub(super) const AHEAD: usize = 64;
 const SPARE: usize = small::SPARE;
 
-/// Where our own way is faster: measured on git/git, see `benches/results/2026-11-29-inflate.md`.
+/// Up to here our own way is faster, or nearly as fast: measured on git/git, see
+/// `benches/results/2026-11-29-inflate.md`.
 const SMALL: usize = 1024;
 
 /// A reusable inflater and its buffer; one for each thread.

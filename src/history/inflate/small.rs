@@ -398,42 +398,31 @@ fn block(
 /// Repeats `length` bytes from `distance` before `done`, and some more.
 #[inline(always)]
 fn repeat(to: &mut [u8], done: usize, distance: usize, length: usize) -> Option<()> {
-    const STEP: usize = 16;
-    const HALF: usize = 8;
     if distance == 0 || length == 0 {
         return None;
     }
-    let bytes = to.get_mut(done.checked_sub(distance)?..done + LONGEST + 2 * STEP)?;
-    let mut at = 0;
-    if distance >= STEP {
-        if distance >= 2 * STEP && length <= 2 * STEP {
+    let bytes = to.get_mut(done.checked_sub(distance)?..done + LONGEST + 32)?;
+    match distance {
+        // Most of them, and nothing to be gone over.
+        32.. if length <= 32 => {
             let (from, to) = bytes.split_at_mut_checked(distance)?;
-            *to.first_chunk_mut::<{ 2 * STEP }>()? = *from.first_chunk()?;
-            return Some(());
+            *to.first_chunk_mut::<32>()? = *from.first_chunk()?;
         }
-        loop {
-            let block: [u8; STEP] = bytes[at..at + STEP].try_into().ok()?;
-            bytes[at + distance..at + distance + STEP].copy_from_slice(&block);
-            at += STEP;
-            if at >= length {
-                return Some(());
-            }
-        }
-    }
-    if distance >= HALF {
-        loop {
-            let block: [u8; HALF] = bytes[at..at + HALF].try_into().ok()?;
-            bytes[at + distance..at + distance + HALF].copy_from_slice(&block);
-            at += HALF;
-            if at >= length {
-                return Some(());
-            }
-        }
-    }
-    for at in 0..length {
-        bytes[at + distance] = bytes[at];
+        16.. => by_blocks::<16>(bytes, distance, length),
+        8.. => by_blocks::<8>(bytes, distance, length),
+        _ => by_blocks::<1>(bytes, distance, length),
     }
     Some(())
+}
+
+/// The same, so many bytes at once, which are no more than the distance.
+#[inline(always)]
+fn by_blocks<const SIZE: usize>(bytes: &mut [u8], distance: usize, length: usize) {
+    let mut block = [0; SIZE];
+    for at in (0..length).step_by(SIZE) {
+        block.copy_from_slice(&bytes[at..at + SIZE]);
+        bytes[at + distance..at + distance + SIZE].copy_from_slice(&block);
+    }
 }
 
 #[cfg(test)]
