@@ -1,7 +1,7 @@
 //! Could a literal stand across the border of two segments? Mostly two bytes say no.
 
-use super::delta::{Delta, Segment};
-use super::version::{Beside, Source, Version};
+use super::beside::Ends;
+use super::version::Version;
 use crate::matcher::{AnchorId, Anchors};
 
 /// Pairs of bytes, where two that differ in the highest bits of the second byte alone are one: it is
@@ -89,24 +89,16 @@ impl Cuts {
     }
 }
 
-const NOT_FIRST: u8 = 1;
-const NOT_LAST: u8 = 2;
-
 /// A border: the number of the segment behind it, and the bytes before and behind it.
 pub(super) type Border = (u32, u8, u8);
 
 /// What the literals say about borders.
 pub(super) struct Borders<'a> {
     anchors: &'a Anchors,
+    /// What a delta's own bytes say of its borders.
+    ends: Ends,
     /// Every way to cut a literal in two.
     cuts: Cuts,
-    /// First two bytes of what may follow a border: a proper tail of a literal, or its last byte
-    /// and then anything.
-    after: Pairs,
-    /// Last two bytes of what may stand before a border.
-    before: Pairs,
-    /// Whether a byte stands in a literal as [`NOT_FIRST`] or [`NOT_LAST`].
-    inner: [u8; 256],
     /// For each literal, how many others the search prefers to it.
     ranks: Vec<u16>,
     /// For each literal, the literals that it begins with.
@@ -117,10 +109,8 @@ impl<'a> Borders<'a> {
     pub(super) fn new(anchors: &'a Anchors) -> Self {
         let mut borders = Self {
             anchors,
+            ends: Ends::of(anchors),
             cuts: Cuts::new(anchors),
-            after: Pairs::default(),
-            before: Pairs::default(),
-            inner: [0; 256],
             ranks: vec![0; anchors.iter().count()],
             shorter: Vec::new(),
         };
@@ -128,20 +118,6 @@ impl<'a> Borders<'a> {
             borders.ranks[id.index()] = rank as u16;
         }
         for literal in anchors.iter() {
-            for pair in literal.windows(2) {
-                borders.inner[usize::from(pair[0])] |= NOT_LAST;
-                borders.inner[usize::from(pair[1])] |= NOT_FIRST;
-            }
-            for pair in literal[1..].windows(2) {
-                borders.after.add(pair[0], pair[1]);
-            }
-            for pair in literal[..literal.len() - 1].windows(2) {
-                borders.before.add(pair[0], pair[1]);
-            }
-            for any in 0..=255 {
-                borders.after.add(literal[literal.len() - 1], any);
-                borders.before.add(any, literal[0]);
-            }
             let begins = |id: &AnchorId| {
                 let other = anchors.literal(*id);
                 other.len() < literal.len() && literal.starts_with(other)
@@ -152,78 +128,27 @@ impl<'a> Borders<'a> {
     }
 
     /// Lists the borders that a literal may cross, for all that the bytes on either side tell. Mostly
-    /// there is none. `open` is scratch.
+    /// there is none.
     #[inline(never)]
     pub(super) fn crossed<'l, M>(
         &self,
         version: Version<'_, M>,
-        open: &mut Vec<Beside>,
         crossed: &'l mut Vec<Border>,
     ) -> &'l [Border] {
-        let open = self.open(version.delta, open);
-        if crossed.len() < open.len() {
-            crossed.resize(open.len(), (0, 0, 0));
+        let open = version.delta.open.len();
+        if crossed.len() < open {
+            crossed.resize(open, (0, 0, 0));
         }
         let mut count = 0;
-        version.beside(open, |number, left, right| {
+        version.beside(|number, left, right| {
             crossed[count] = (number, left, right);
             count += usize::from(self.cuts.pairs.may_have(left, right));
         });
         &crossed[..count]
     }
 
-    /// Lists the borders that a literal may cross, for all that inserted bytes tell; the last one first,
-    /// since a segment's end is where the next one begins. Nothing is decided border by border: nobody
-    /// could foresee it.
-    #[inline(never)]
-    fn open<'l>(&self, delta: Delta<'_>, list: &'l mut Vec<Beside>) -> &'l [Beside] {
-        if list.len() < delta.segments.len() {
-            list.resize(delta.segments.len(), Beside::default());
-        }
-        let list = &mut list[..delta.segments.len()];
-        let (mut end, mut behind, mut follows) = (delta.length, Source::default(), false);
-        let mut count = 0;
-        for (number, segment) in delta.segments.iter().enumerate().rev() {
-            let Segment { at, from, copied } = *segment;
-            let until = from + (end - at);
-            let (first, goes_on, before, precedes) = if copied {
-                (Source::base(from), true, Source::base(until - 1), true)
-            } else {
-                self.inserted(&delta.inserted[from as usize..until as usize])
-            };
-            list[count] = Beside {
-                number: number as u32 + 1,
-                before,
-                behind,
-            };
-            count += usize::from(precedes & follows);
-            (end, behind, follows) = (at, first, goes_on);
-        }
-        &list[..count]
-    }
-
-    /// The first of inserted bytes, and whether a literal may go on with them behind a border; the last
-    /// of them, and whether a literal may begin with them before one.
-    #[inline]
-    fn inserted(&self, bytes: &[u8]) -> (Source, bool, Source, bool) {
-        let (first, goes_on, last, precedes) = match (bytes, bytes) {
-            ([a, b, ..], [.., c, d]) => {
-                let (goes_on, precedes) =
-                    (self.after.may_have(*a, *b), self.before.may_have(*c, *d));
-                (*a, goes_on, *d, precedes)
-            }
-            ([one], _) => {
-                let inner = self.inner[usize::from(*one)];
-                (*one, inner & NOT_FIRST != 0, *one, inner & NOT_LAST != 0)
-            }
-            _ => (0, true, 0, true),
-        };
-        (
-            Source::inserted(first),
-            goes_on,
-            Source::inserted(last),
-            precedes,
-        )
+    pub(super) fn ends(&self) -> &Ends {
+        &self.ends
     }
 
     /// How far a literal that crosses a border can reach to either side of it.

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use super::beside::{Beside, Ends, Side};
 use super::damage::Damage;
 use super::room::{Ahead, Room, give_back};
 
@@ -32,6 +33,8 @@ pub(super) struct Delta<'a> {
     pub(super) segments: &'a [Segment],
     /// All inserted bytes, in order.
     pub(super) inserted: &'a [u8],
+    /// The borders that a literal may cross, for all that inserted bytes tell, in order.
+    pub(super) open: &'a [Beside],
     /// The version's length.
     pub(super) length: u32,
 }
@@ -95,6 +98,10 @@ pub(super) struct Parsed {
     inserted: Room,
     /// How many there are.
     used: usize,
+    /// Open borders, and whatever is behind them.
+    open: Vec<Beside>,
+    /// How many there are.
+    opened: usize,
     length: u32,
 }
 
@@ -106,9 +113,10 @@ pub(super) const BLOCK: usize = 32;
 const COPIED: u64 = 1 << 63;
 
 impl Parsed {
-    /// Parses a delta against a base of `base` bytes.
-    pub(super) fn parse(&mut self, delta: Ahead<'_>, base: u64) -> Result<(), Damage> {
+    /// Parses a delta against a base of `base` bytes. Borders are open or not by `ends`.
+    pub(super) fn parse(&mut self, delta: Ahead<'_>, base: u64, ends: &Ends) -> Result<(), Damage> {
         give_back(&mut self.segments);
+        give_back(&mut self.open);
         self.segments.clear();
         let mut rest = delta.own();
         let inserted = self.inserted.of(rest.len() + BLOCK);
@@ -123,8 +131,10 @@ impl Parsed {
             bytes: &delta.all()[delta.own().len() - rest.len()..],
             behind: delta.all().len() - delta.own().len(),
             base,
+            ends,
         };
-        let Some(used) = instructions.follow(length, inserted, &mut self.segments) else {
+        let followed = instructions.follow(length, inserted, &mut self.segments, &mut self.open);
+        let Some((used, opened)) = followed else {
             let many = self.segments.len() == MOST_SEGMENTS;
             return Err(if many {
                 Damage::Instructions
@@ -132,7 +142,7 @@ impl Parsed {
                 Damage::Delta
             });
         };
-        self.used = used;
+        (self.used, self.opened) = (used, opened);
         self.length = length as u32;
         Ok(())
     }
@@ -141,6 +151,7 @@ impl Parsed {
         Delta {
             segments: &self.segments,
             inserted: self.inserted.first(self.used).own(),
+            open: &self.open[..self.opened],
             length: self.length,
         }
     }
@@ -154,55 +165,82 @@ struct Instructions<'a> {
     behind: usize,
     /// The length of the base.
     base: u64,
+    ends: &'a Ends,
 }
 
 impl Instructions<'_> {
-    /// Makes a version of `length` bytes. Returns how many are inserted; `None` if the instructions
-    /// are wrong, or say too much ([`MOST_SEGMENTS`]). Here each instruction counts: what is seldom is
-    /// elsewhere.
+    /// Makes a version of `length` bytes. Returns how many are inserted, and how many of the first of
+    /// `open` are borders; `None` if the instructions are wrong, or say too much ([`MOST_SEGMENTS`]).
+    /// Here each instruction counts: what is seldom is elsewhere.
     #[inline(never)]
-    fn follow(&self, length: u64, to: &mut [u8], segments: &mut Vec<Segment>) -> Option<usize> {
-        let (mut rest, mut left, mut used) = (self.bytes, length, 0);
-        // Where the bytes would have to come from to go on with the last segment.
+    fn follow(
+        &self,
+        length: u64,
+        to: &mut [u8],
+        segments: &mut Vec<Segment>,
+        open: &mut Vec<Beside>,
+    ) -> Option<(usize, usize)> {
+        let (mut rest, mut left, mut used, mut opened) = (self.bytes, length, 0, 0);
+        // Where the bytes would have to come from to go on with the last segment, and its end.
         let mut follows = u64::MAX;
+        let mut before = Side::default();
         while rest.len() > self.behind {
             let word = match rest.first_chunk() {
                 Some(eight) => u64::from_le_bytes(*eight),
                 None => short(rest),
             };
             let code = word as u8;
-            let (from, size, taken) = if code & 0x80 != 0 {
+            let (from, size, taken, sides) = if code & 0x80 != 0 {
                 let shape = &SHAPES[usize::from(code & 0x7f)];
                 let (from, size) = shape.copy(code, word >> 8);
                 if from + size > self.base {
                     return None;
                 }
-                (from | COPIED, size, usize::from(shape.stated))
+                let (first, last) = (from as u32, (from + size - 1) as u32);
+                let sides = (Side::base(first), Side::base(last));
+                (from | COPIED, size, usize::from(shape.stated), sides)
             } else {
                 let size = usize::from(code);
                 if size == 0 || size >= rest.len() - self.behind {
                     return None;
                 }
+                let (first, second, only) = ((word >> 8) as u8, (word >> 16) as u8, size == 1);
+                let sides = (
+                    self.ends.behind(first, second, only),
+                    self.ends.before(rest[size - 1], rest[size], only),
+                );
                 insert(to.get_mut(used..)?, &rest[1..], size);
                 used += size;
-                ((used - size) as u64, size as u64, size)
+                ((used - size) as u64, size as u64, size, sides)
             };
             // The last bytes of a copy may be missing.
             rest = rest.get(1 + taken..)?;
+            let (behind, end) = sides;
             if from != follows {
                 if segments.len() == MOST_SEGMENTS {
                     return None;
                 }
+                let border = Beside {
+                    number: segments.len() as u32,
+                    before: before.byte,
+                    behind: behind.byte,
+                };
+                // Whether it is open nobody could foresee.
+                match open.get_mut(opened) {
+                    Some(place) => *place = border,
+                    None => open.push(border),
+                }
+                opened += usize::from(before.open & behind.open);
                 segments.push(Segment {
                     at: (length - left) as u32,
                     from: from as u32,
                     copied: from & COPIED != 0,
                 });
             }
-            follows = from + size;
+            (follows, before) = (from + size, end);
             left = left.checked_sub(size)?;
         }
-        (left == 0 && rest.len() == self.behind).then_some(used)
+        (left == 0 && rest.len() == self.behind).then_some((used, opened))
     }
 }
 
@@ -327,7 +365,10 @@ fn sparse(code: u8, mut stated: u64) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::forge::{self, Step};
     use super::*;
+    use crate::matcher::Matcher;
+    use crate::rules::Rules;
     use proptest::prelude::*;
 
     #[test]
@@ -335,7 +376,7 @@ mod tests {
         let mut parsed = Parsed::default();
         // 10 → 9 bytes: copy 0..4, copy 4..6, insert "a", insert "b", copy 9..10
         let delta = [10, 9, 0x90, 4, 0x91, 4, 2, 1, b'a', 1, b'b', 0x91, 9, 1];
-        parsed.parse(delta[..].into(), 10).unwrap();
+        parsed.parse(delta[..].into(), 10, &Ends::none()).unwrap();
         let view = parsed.view();
         let segment = |at, from, copied| Segment { at, from, copied };
         assert_eq!(
@@ -357,6 +398,39 @@ mod tests {
     }
 
     #[test]
+    fn borders_are_open_where_what_is_inserted_allows_it() {
+        use super::super::beside::Source;
+        let matcher = Matcher::new(&Rules::built_in(), None);
+        let ends = Ends::of(matcher.anchors());
+        let mut parsed = Parsed::default();
+        let steps = [
+            Step::Copy(0, 4),
+            Step::Copy(5, 2),
+            // No anchor goes on with the first one, and none begins with the last one.
+            Step::Insert(b"\0.\0"),
+            Step::Copy(0, 2),
+            Step::Insert(b"k"),
+            Step::Copy(2, 2),
+        ];
+        let delta = forge::delta(10, 14, &steps);
+        parsed.parse(delta[..].into(), 10, &ends).unwrap();
+        let beside = |number, before, behind| Beside {
+            number,
+            before,
+            behind,
+        };
+        let k = Source::inserted(b'k');
+        assert_eq!(
+            parsed.view().open,
+            [
+                beside(1, Source::base(3), Source::base(5)),
+                beside(4, Source::base(1), k),
+                beside(5, k, Source::base(2)),
+            ]
+        );
+    }
+
+    #[test]
     fn a_segment_is_found_from_wherever_the_last_one_was() {
         let segments: Vec<Segment> = (0..100)
             .map(|n| Segment {
@@ -368,6 +442,7 @@ mod tests {
         let delta = Delta {
             segments: &segments,
             inserted: &[],
+            open: &[],
             length: 300,
         };
         for last in [0, 1, 50, 98, 99, 1000] {
@@ -394,7 +469,10 @@ mod tests {
                 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1,
             ],
         ] {
-            assert!(parsed.parse(delta.into(), 10).is_err(), "{delta:?}");
+            assert!(
+                parsed.parse(delta.into(), 10, &Ends::none()).is_err(),
+                "{delta:?}"
+            );
         }
     }
 
@@ -409,10 +487,10 @@ mod tests {
             sizes.chain(copies).collect::<Vec<u8>>()
         };
         let most = delta(MOST_SEGMENTS);
-        parsed.parse(most[..].into(), 10).unwrap();
+        parsed.parse(most[..].into(), 10, &Ends::none()).unwrap();
         assert_eq!(parsed.view().segments.len(), MOST_SEGMENTS);
         let more = delta(MOST_SEGMENTS + 1);
-        let refused = parsed.parse(more[..].into(), 10);
+        let refused = parsed.parse(more[..].into(), 10, &Ends::none());
         assert!(matches!(refused, Err(Damage::Instructions)), "{refused:?}");
     }
 
@@ -422,7 +500,7 @@ mod tests {
             let mut parsed = Parsed::default();
             let mut framed = vec![(base % 128) as u8, 60];
             framed.extend(delta);
-            if parsed.parse(framed[..].into(), base % 128).is_ok() {
+            if parsed.parse(framed[..].into(), base % 128, &Ends::none()).is_ok() {
                 let view = parsed.view();
                 prop_assert!(view.segments.windows(2).all(|s| s[0].at < s[1].at));
             }

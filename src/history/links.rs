@@ -346,6 +346,7 @@ impl Database<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::beside::Ends;
     use super::super::delta::Parsed;
     use super::super::forge::{self, Step};
     use super::super::version::{Cursors, Node};
@@ -404,7 +405,10 @@ mod tests {
                 let node = Node::whole(base.to_vec(), ()).unwrap();
                 let mut parsed = Parsed::default();
                 let delta = forge::delta(base.len(), all.len(), steps);
-                parsed.parse(delta[..].into(), base.len() as u64).unwrap();
+                let length = base.len() as u64;
+                parsed
+                    .parse(delta[..].into(), length, &Ends::none())
+                    .unwrap();
                 let version = Version {
                     delta: parsed.view(),
                     base: &node,

@@ -8,7 +8,6 @@ use super::border::{Border, Borders};
 use super::damage::Damage;
 use super::links::Head;
 use super::room::give_back;
-use super::version::Beside;
 use crate::coverage::Tally;
 use crate::examine::{Buffers, UnreadMember};
 use crate::matcher::{AnchorId, Examined, Hit, Recent};
@@ -90,9 +89,7 @@ pub(super) struct Results {
     crowded: bool,
     recent: Recent,
     pub(super) inserted: Vec<(usize, AnchorId)>,
-    /// Borders that a literal may cross, for all that inserted bytes tell.
-    pub(super) open: Vec<Beside>,
-    /// Those that it may cross after all, and the bytes on either side.
+    /// Borders that a literal may cross, and the bytes on either side.
     pub(super) crossed: Vec<Border>,
     pub(super) fetched: Vec<u8>,
     pub(super) hits: Vec<Hit>,
@@ -103,7 +100,6 @@ impl Results {
     /// Another version.
     pub(super) fn begin(&mut self, bytes: usize) {
         self.unreported.add(bytes as u64);
-        give_back(&mut self.open);
         give_back(&mut self.crossed);
         self.marks.clear();
         self.plain = false;

@@ -14,6 +14,7 @@ mod asked;
 mod attribution;
 #[cfg(test)]
 mod bad;
+mod beside;
 mod border;
 mod chosen;
 #[cfg(test)]

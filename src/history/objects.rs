@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use flate2::bufread::ZlibDecoder;
 
+use super::beside::Ends;
 use super::damage::Damage;
 use super::delta::Parsed;
 use super::forest::Forest;
@@ -252,7 +253,7 @@ impl Objects {
         while let Some(at) = chain.pop() {
             let (header, data) = self.packs[at.pack as usize].entry(at.start)?;
             let delta = inflater.inflate(data, header.size)?;
-            parsed.parse(delta, bytes.len() as u64)?;
+            parsed.parse(delta, bytes.len() as u64, &Ends::none())?;
             let delta = parsed.view();
             if u64::from(delta.length) > most {
                 return Err(Damage::TooLarge(delta.length.into()));

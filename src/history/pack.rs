@@ -99,37 +99,55 @@ impl Pack {
         self.table.get_or_init(|| {
             let listed = self.index.as_ref().ok().map(|index| self.listed(index));
             let disagrees = listed.as_ref().is_some_and(Option::is_none);
-            let (starts, positions, missing) = listed.flatten().unwrap_or_else(|| {
+            listed.flatten().unwrap_or_else(|| {
                 let (starts, missing) = self.walk_entries();
-                (starts, Vec::new(), missing)
-            });
-            Table {
-                blocks: Blocks::of(&starts),
-                starts,
-                positions,
-                missing,
-                disagrees,
-            }
+                let end = starts.last().copied().unwrap_or_default();
+                let mut blocks = Blocks::up_to(end, starts.len());
+                starts.iter().for_each(|start| blocks.count(*start));
+                blocks.add_up();
+                Table {
+                    starts,
+                    blocks,
+                    positions: Vec::new(),
+                    missing,
+                    disagrees,
+                }
+            })
         })
     }
 
     /// The entries that an index lists: where they begin, and their positions in the index; none is
     /// missing. `None` if they can't be those of this pack.
-    fn listed(&self, index: &Index) -> Option<(Vec<u64>, Vec<u32>, u64)> {
+    fn listed(&self, index: &Index) -> Option<Table> {
         let end = self.end() as u64;
-        let mut order = Vec::with_capacity(index.len());
+        let offset = |position| index.offset(position).filter(|at| (12..end).contains(at));
+        let mut blocks = Blocks::up_to(end, index.len());
         for position in 0..index.len() {
-            let offset = index.offset(position).filter(|o| (12..end).contains(o));
-            order.push((offset?, position as u32));
+            blocks.count(offset(position)?);
         }
-        sort(&mut order, end);
-        if order.windows(2).any(|pair| pair[0].0 == pair[1].0)
-            || order.first().is_some_and(|first| first.0 != 12)
-        {
-            return None;
+        blocks.add_up();
+        // Each goes to where its stretch has room, so that only those of one stretch are to be sorted.
+        let mut next = blocks.before.clone();
+        let (mut starts, mut positions) = (vec![end; index.len() + 1], vec![0; index.len()]);
+        for position in 0..index.len() {
+            let start = offset(position)?;
+            let place = &mut next[blocks.of(start)];
+            starts[*place as usize] = start;
+            positions[*place as usize] = position as u32;
+            *place += 1;
         }
-        let starts = order.iter().map(|o| o.0).chain([end]).collect();
-        Some((starts, order.iter().map(|o| o.1).collect(), 0))
+        for stretch in blocks.before.windows(2) {
+            let stretch = stretch[0] as usize..stretch[1] as usize;
+            sort(&mut starts[stretch.clone()], &mut positions[stretch]);
+        }
+        let follow = starts.windows(2).all(|pair| pair[0] < pair[1]);
+        (follow && starts[0] == 12).then_some(Table {
+            starts,
+            blocks,
+            positions,
+            missing: 0,
+            disagrees: false,
+        })
     }
 
     /// Where entries begin, found by inflating one after another; and how many are missing.
@@ -359,17 +377,28 @@ struct Blocks {
 }
 
 impl Blocks {
-    fn of(starts: &[u64]) -> Self {
-        let end = starts.last().copied().unwrap_or_default();
-        let shift = (end / starts.len().max(1) as u64).max(1).ilog2();
-        let mut before = vec![0; (end >> shift) as usize + 2];
-        for start in starts {
-            before[(start >> shift) as usize + 1] += 1;
-        }
-        for n in 1..before.len() {
-            before[n] += before[n - 1];
-        }
+    /// For so many entries below `end`. Those that are counted have to be added up before it is asked.
+    fn up_to(end: u64, entries: usize) -> Self {
+        let shift = (end / entries.max(1) as u64).max(1).ilog2();
+        let before = vec![0; (end >> shift) as usize + 2];
         Self { shift, before }
+    }
+
+    /// The stretch of an entry that begins there.
+    #[inline]
+    fn of(&self, start: u64) -> usize {
+        (start >> self.shift) as usize
+    }
+
+    fn count(&mut self, start: u64) {
+        let stretch = self.of(start);
+        self.before[stretch + 1] += 1;
+    }
+
+    fn add_up(&mut self) {
+        for n in 1..self.before.len() {
+            self.before[n] += self.before[n - 1];
+        }
     }
 
     /// The entries that begin in the same stretch as `offset`.
@@ -382,26 +411,62 @@ impl Blocks {
     }
 }
 
-/// Sorts pairs by their first numbers, which are below `end`: digit by digit, which takes a tenth
-/// of the time that comparing does.
-fn sort(pairs: &mut Vec<(u64, u32)>, end: u64) {
-    const DIGIT: u32 = 11;
-    let digit = |pair: &(u64, u32), shift: u32| (pair.0 >> shift) as usize & ((1 << DIGIT) - 1);
-    let mut sorted = vec![(0, 0); pairs.len()];
-    for shift in (0..u64::BITS - end.leading_zeros()).step_by(DIGIT as usize) {
-        let mut places = [0; 1 << DIGIT];
-        pairs
+/// Sorts offsets, of which there are mostly one or two, and takes what belongs to them along.
+fn sort(starts: &mut [u64], positions: &mut [u32]) {
+    const FEW: usize = 24;
+    if starts.len() > FEW {
+        let mut pairs: Vec<(u64, u32)> = starts
             .iter()
-            .for_each(|pair| places[digit(pair, shift)] += 1);
-        let mut before = 0;
-        for place in &mut places {
-            before += std::mem::replace(place, before);
+            .copied()
+            .zip(positions.iter().copied())
+            .collect();
+        pairs.sort_unstable();
+        for (n, (start, position)) in pairs.into_iter().enumerate() {
+            (starts[n], positions[n]) = (start, position);
         }
-        for pair in pairs.iter() {
-            let place = &mut places[digit(pair, shift)];
-            sorted[*place] = *pair;
-            *place += 1;
+        return;
+    }
+    for from in 1..starts.len() {
+        let mut at = from;
+        while at > 0 && starts[at - 1] > starts[at] {
+            starts.swap(at - 1, at);
+            positions.swap(at - 1, at);
+            at -= 1;
         }
-        std::mem::swap(pairs, &mut sorted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forge::{self, Entry};
+    use super::*;
+
+    #[test]
+    fn entries_are_listed_in_order_however_they_crowd() {
+        // Many small ones, all in one stretch, beside a large one that can't be compressed.
+        let mut state = 1u32;
+        let mut noise = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        let large: Vec<u8> = (0..1 << 16).map(&mut noise).collect();
+        for crowd in [1, 2, 20, 300] {
+            let small = |n: usize| Entry::Blob(format!("{n}").into_bytes());
+            let mut entries: Vec<Entry> = (0..crowd).map(small).collect();
+            entries.push(Entry::Blob(large.clone()));
+            entries.extend((crowd..2 * crowd).map(small));
+            let directory = tempfile::tempdir().unwrap();
+            let path = forge::write(directory.path(), &entries, 2);
+            let pack = Pack::open(&path, 20).unwrap();
+            assert_eq!(pack.len() as usize, entries.len());
+            for entry in 0..pack.len() {
+                let Range { start, end } = pack.range(entry);
+                assert!(start < end);
+                assert_eq!(pack.entry_at(start), Some(entry));
+                assert_eq!(pack.entry_at(start + 1), None);
+                let id = ObjectId::from_bytes(&forge::id(entry as usize));
+                assert_eq!(pack.id(entry), id);
+            }
+        }
     }
 }

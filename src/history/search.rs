@@ -5,6 +5,7 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::beside::Ends;
 use super::border::{Border, Borders};
 use super::damage::Damage;
 use super::delta::Segment;
@@ -197,10 +198,7 @@ impl<'a> Search<'a> {
         let anchors = self.matcher.anchors();
         anchors.each(delta.inserted, |at, id| inserted.push((at, id)));
         let mut crossed = std::mem::take(&mut results.crossed);
-        for border in self
-            .borders
-            .crossed(version, &mut results.open, &mut crossed)
-        {
+        for border in self.borders.crossed(version, &mut crossed) {
             self.cross(version, *border, results);
         }
         results.crossed = crossed;
@@ -366,6 +364,10 @@ fn begins_packed(head: &[u8]) -> bool {
 impl Visit for Search<'_> {
     type Marks = Marks;
     type Local = Results;
+
+    fn ends(&self) -> &Ends {
+        self.borders.ends()
+    }
 
     fn local(&self) -> Results {
         Results::default()

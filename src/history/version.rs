@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::beside::Source;
 use super::damage::Damage;
 use super::delta::{BLOCK, Delta, Segment, append};
 use super::room::give_back;
@@ -46,48 +47,6 @@ pub(super) struct Version<'a, M> {
     pub(super) cursors: &'a Cursors,
 }
 
-/// Where a byte beside a border comes from: one number, since millions are handed on.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Source(u64);
-
-impl Source {
-    /// From there in the base.
-    #[inline]
-    pub(super) fn base(at: u32) -> Self {
-        Self(u64::from(at) << 32 | 1 << 8)
-    }
-
-    /// From what is inserted: the byte itself.
-    #[inline]
-    pub(super) fn inserted(byte: u8) -> Self {
-        Self(byte.into())
-    }
-
-    /// Where it is in the base; its start for what is inserted.
-    #[inline]
-    fn at(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    #[inline]
-    fn is_inserted(self) -> bool {
-        self.0 >> 8 & 1 == 0
-    }
-
-    #[inline]
-    fn byte(self) -> u8 {
-        self.0 as u8
-    }
-}
-
-/// What stands on either side of the border before segment `number`, which is not the first one.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Beside {
-    pub(super) number: u32,
-    pub(super) before: Source,
-    pub(super) behind: Source,
-}
-
 /// Where the last bytes were fetched from: the next ones mostly come from nearby.
 #[derive(Default)]
 pub(super) struct Cursors {
@@ -115,6 +74,7 @@ impl Rope {
         Delta {
             segments: &self.segments,
             inserted: &self.inserted,
+            open: &[],
             length: self.length,
         }
     }
@@ -317,10 +277,11 @@ fn parts(
 }
 
 impl<M> Version<'_, M> {
-    /// Tells the bytes on either side of borders. They come from all over the base: to ask for all of
+    /// Tells the bytes on either side of borders that are open. They come from all over the base: to ask for all of
     /// them before anything depends on one lets the processor wait for many at once.
     #[inline]
-    pub(super) fn beside(&self, borders: &[Beside], mut tell: impl FnMut(u32, u8, u8)) {
+    pub(super) fn beside(&self, mut tell: impl FnMut(u32, u8, u8)) {
+        let borders = self.delta.open;
         if self.base.rope.is_some() {
             let of = |source: Source| match source.is_inserted() {
                 true => source.byte(),

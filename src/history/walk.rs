@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use flate2::bufread::ZlibDecoder;
 
+use super::beside::Ends;
 use super::damage::Damage;
 use super::delta::Parsed;
 use super::forest::{Forest, Plant};
@@ -21,12 +22,19 @@ const CHUNK: u32 = 32;
 /// Objects of this size (64 MiB) and more are streamed; smaller ones are in tests.
 const STREAMED_FROM: u64 = if cfg!(test) { 64 << 10 } else { 64 << 20 };
 
+static NO_ENDS: Ends = Ends::none();
+
 /// What is done with each version.
 pub(super) trait Visit: Sync {
     /// What is remembered of a version while its deltas are walked.
     type Marks: Send + Sync;
     /// A thread's own scratch and results.
     type Local: Send;
+
+    /// What it asks of the borders of deltas; nothing by itself.
+    fn ends(&self) -> &Ends {
+        &NO_ENDS
+    }
 
     /// A thread begins.
     fn local(&self) -> Self::Local;
@@ -347,7 +355,8 @@ impl<V: Visit> Worker<'_, V> {
         let node = self.pack.header(&plant.range()).and_then(|header| {
             let data = self.pack.data(&header, plant.range().end);
             let delta = self.inflater.inflate(data, header.size)?;
-            self.parsed.parse(delta, u64::from(base.length()))?;
+            let length = u64::from(base.length());
+            self.parsed.parse(delta, length, self.visit.ends())?;
             let delta = self.parsed.view();
             let version = Version {
                 delta,

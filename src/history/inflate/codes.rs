@@ -1,11 +1,26 @@
 //! Tables of prefix codes (RFC 1951, 3.2.2), made in a hurry: a small entry needs two of them for a
 //! few hundred symbols, so that nothing here goes over symbols that are not used.
 
-/// A symbol that is used, and how many bits its code has: 1 to [`LONGEST`].
+/// A symbol that is used, and how many bits its code has: 1 to [`LONGEST`]. One number, since they
+/// are written by the eight.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Code {
-    pub(super) symbol: u16,
-    pub(super) length: u8,
+pub(super) struct Code(u32);
+
+impl Code {
+    #[inline(always)]
+    pub(super) fn new(symbol: usize, length: usize) -> Self {
+        Self(symbol as u32 | (length as u32) << 16)
+    }
+
+    #[inline(always)]
+    pub(super) fn symbol(self) -> usize {
+        (self.0 & 0xffff) as usize
+    }
+
+    #[inline(always)]
+    pub(super) fn length(self) -> usize {
+        (self.0 >> 16) as usize
+    }
 }
 
 /// No code has more bits.
@@ -126,15 +141,15 @@ impl<const SIZE: usize> Table<SIZE> {
         sorted: &mut [Code; SYMBOLS],
     ) -> Option<()> {
         let (sorted, counts) = sort(codes, sorted)?;
-        let longest = sorted.last()?.length;
-        let widest = widest.min(u32::from(longest));
+        let longest = sorted.last()?.length() as u32;
+        let widest = widest.min(longest);
         self.mask = (1 << widest) - 1;
         let mut word = 0;
-        let mut length = u32::from(sorted[0].length).min(widest);
+        let mut length = (sorted[0].length() as u32).min(widest);
         let mut made = 1 << length;
         let mut short = 0;
         for code in sorted {
-            let own = u32::from(code.length);
+            let own = code.length() as u32;
             if own > widest {
                 break;
             }
@@ -144,7 +159,7 @@ impl<const SIZE: usize> Table<SIZE> {
                 (made, length) = (2 * made, length + 1);
             }
             let at = word as usize & (SIZE - 1);
-            self.entries[at] = meanings[usize::from(code.symbol)].with_code(own);
+            self.entries[at] = meanings[code.symbol()].with_code(own);
             word = after(word, own);
             short += 1;
         }
@@ -170,7 +185,7 @@ impl<const SIZE: usize> Table<SIZE> {
         let low = (1 << widest) - 1;
         let (mut above, mut start, mut free) = (None, 0, 1 << widest);
         for code in codes {
-            let own = u32::from(code.length);
+            let own = code.length() as u32;
             if above != Some(word & low) {
                 // As wide as it has to be for those that begin alike: until they fill it.
                 let mut bits = own - widest;
@@ -187,13 +202,13 @@ impl<const SIZE: usize> Table<SIZE> {
                 self.entries[(word & low) as usize] = Entry(leads);
                 above = Some(word & low);
             }
-            let entry = meanings[usize::from(code.symbol)].with_code(own - widest);
+            let entry = meanings[code.symbol()].with_code(own - widest);
             let places = self.entries.get_mut(start..free)?.iter_mut();
             let places = places.skip((word >> widest) as usize);
             places
                 .step_by(1 << (own - widest))
                 .for_each(|place| *place = entry);
-            left[usize::from(code.length)] -= 1;
+            left[code.length()] -= 1;
             word = after(word, own);
         }
         Some(())
@@ -208,7 +223,7 @@ fn sort<'s>(
 ) -> Option<(&'s [Code], [u16; LONGEST + 1])> {
     let mut counts = [0; LONGEST + 1];
     for code in codes {
-        counts[usize::from(code.length) & LONGEST] += 1;
+        counts[code.length() & LONGEST] += 1;
     }
     let mut places = [0; LONGEST + 2];
     let mut left = 1i32 << LONGEST;
@@ -220,7 +235,7 @@ fn sort<'s>(
         return None;
     }
     for code in codes {
-        let place = &mut places[usize::from(code.length) & LONGEST];
+        let place = &mut places[code.length() & LONGEST];
         *sorted.get_mut(usize::from(*place))? = *code;
         *place += 1;
     }

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use super::codes::{Code, Entry, SYMBOLS, Table};
+use super::codes::{Code, Entry, LONGEST as LONGEST_CODE, SYMBOLS, Table};
 
 /// So many bits are looked up in one step: fewer would send more codes to the tables below.
 const LITERAL_BITS: u32 = 11;
@@ -16,14 +16,22 @@ const DISTANCE_BITS: u32 = 8;
 const LITERAL_PLACES: usize = 4096;
 const DISTANCE_PLACES: usize = 512;
 
+/// What tells the lengths of codes has codes of up to 7 bits itself.
+const RUN_BITS: u32 = 7;
+const RUN_PLACES: usize = 128;
+
+/// More than there are symbols of both alphabets, by the longest run and what is written ahead.
+const CODES: usize = SYMBOLS + 32 + 16;
+
 /// The longest that is repeated at once.
 const LONGEST: usize = 258;
 
 /// How much more room for output is needed than the stream fills: repeated bytes are copied in blocks.
 pub(super) const SPARE: usize = 320;
 
-/// As many bytes as are looked up before more bits are read: 55 bits at most.
-const BYTES: usize = 5;
+/// As many bytes are looked up before more bits are read: 44 bits at most, so that what comes next can
+/// be looked up before, too.
+const BYTES: usize = 4;
 
 /// The tables of a block.
 struct Tables {
@@ -69,23 +77,35 @@ const ORDER: [u8; 19] = [
     16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
 ];
 
+/// Symbols of the alphabet that tells the lengths of codes (RFC 1951, 3.2.7): a length, or
+/// [`AS_BEFORE`], times 256, and how many symbols have it.
+const RUNS: [Entry; 19] = {
+    let mut entries = [Entry::NONE; 19];
+    let mut length = 0;
+    while length <= LONGEST_CODE {
+        entries[length] = Entry::of_number((length as u16) << 8 | 1, 0);
+        length += 1;
+    }
+    entries[16] = Entry::of_number((AS_BEFORE as u16) << 8 | 3, 2);
+    entries[17] = Entry::of_number(3, 3);
+    entries[18] = Entry::of_number(11, 7);
+    entries
+};
+
+/// The length of the symbol before.
+const AS_BEFORE: usize = 16;
+
 /// The tables that need not be sent (RFC 1951, 3.2.6).
 static FIXED: LazyLock<Box<Tables>> = LazyLock::new(|| {
     let mut tables = Tables::new();
-    let length = |symbol| match symbol {
-        144..256 => 9,
-        256..280 => 7,
-        _ => 8,
+    let literal = |symbol| match symbol {
+        144..256 => Code::new(symbol, 9),
+        256..280 => Code::new(symbol, 7),
+        _ => Code::new(symbol, 8),
     };
-    let codes = |count: u16, length: &dyn Fn(u16) -> u8| -> Vec<Code> {
-        let code = |symbol| Code {
-            symbol,
-            length: length(symbol),
-        };
-        (0..count).map(code).collect()
-    };
-    let literals = codes(SYMBOLS as u16, &length);
-    let distances = codes(DISTANCES.len() as u16, &|_| 5);
+    let literals: Vec<Code> = (0..SYMBOLS).map(literal).collect();
+    let distances = (0..DISTANCES.len()).map(|symbol| Code::new(symbol, 5));
+    let distances: Vec<Code> = distances.collect();
     let made = tables.make(&literals, &distances, &mut [Code::default(); SYMBOLS]);
     made.expect("both codes are complete");
     tables
@@ -163,20 +183,19 @@ impl<'a> Bits<'a> {
 /// What a thread uses for stream after stream.
 pub(super) struct Small {
     tables: Box<Tables>,
-    /// Of both alphabets, one after the other; a run may go on behind them.
-    codes: [Code; SYMBOLS + 32],
+    /// Of both alphabets, one after the other; some more may be written behind them.
+    codes: [Code; CODES],
     scratch: [Code; SYMBOLS],
-    /// The code of the codes' lengths: by the next 7 bits, the symbol (times 8) and its bits.
-    lengths: [u8; 128],
+    runs: Table<RUN_PLACES>,
 }
 
 impl Default for Small {
     fn default() -> Self {
         Self {
             tables: Tables::new(),
-            codes: [Code::default(); SYMBOLS + 32],
+            codes: [Code::default(); CODES],
             scratch: [Code::default(); SYMBOLS],
-            lengths: [0; 128],
+            runs: Table::new(),
         }
     }
 }
@@ -211,10 +230,10 @@ impl Small {
                         .copy_from_slice(bytes);
                     (bits, done) = (Bits::new(rest), end);
                 }
-                1 => done = block(&FIXED, &mut bits, to, done, size)?,
+                1 => done = block(&FIXED, &mut bits, to, done)?,
                 2 => {
                     self.read_tables(&mut bits)?;
-                    done = block(&self.tables, &mut bits, to, done, size)?;
+                    done = block(&self.tables, &mut bits, to, done)?;
                 }
                 _ => return None,
             }
@@ -226,7 +245,8 @@ impl Small {
         (done == size && sum == libdeflater::adler32(&to[..size])).then_some(())
     }
 
-    /// Reads a block's tables (RFC 1951, 3.2.7), of which 17 bits or less were taken.
+    /// Reads a block's tables (RFC 1951, 3.2.7), of which 17 bits or less were taken. The lengths of
+    /// codes are told one by one or as runs; nothing is decided by that, since nobody could foresee it.
     fn read_tables(&mut self, bits: &mut Bits<'_>) -> Option<()> {
         let literals = 257 + bits.take(5) as usize;
         let distances = 1 + bits.take(5) as usize;
@@ -234,62 +254,51 @@ impl Small {
         if literals > 286 {
             return None;
         }
-        self.read_lengths(bits, stated)?;
+        self.read_runs(bits, stated)?;
         let all = literals + distances;
-        // How many symbols were told of, how many of them are used, and how many those of the first
-        // alphabet.
-        let (mut at, mut used, mut first) = (0, 0, 0);
-        let mut last = 0;
+        // How many symbols were told of, and how many of them are used.
+        let (mut at, mut used) = (0, 0);
+        // There is none yet.
+        let mut last = AS_BEFORE;
         while at < all {
-            if bits.left & 63 < 14 {
-                bits.fill()?;
-            }
-            let found = self.lengths[(bits.next & 127) as usize];
-            bits.skip(u32::from(found & 7));
-            let length = found >> 3;
-            if length < 16 {
-                // Whether it is used nobody could foresee.
-                let symbol = at as u16;
-                *self.codes.get_mut(used)? = Code { symbol, length };
-                (at, used, last) = (at + 1, used + usize::from(length != 0), length);
-                first = if at <= literals { used } else { first };
-                continue;
-            }
-            let (length, times) = match length {
-                16 if at > 0 => (last, 3 + bits.take(2)),
-                16 => return None,
-                17 => (0, 3 + bits.take(3)),
-                _ => (0, 11 + bits.take(7)),
-            };
-            last = length;
-            if length == 0 {
-                at += times as usize;
-                continue;
-            }
-            for _ in 0..times {
-                let symbol = at as u16;
-                *self.codes.get_mut(used)? = Code { symbol, length };
-                (at, used) = (at + 1, used + 1);
-                first = if at <= literals { used } else { first };
+            bits.fill()?;
+            // There are bits for four: each takes up to 14.
+            for _ in 0..4 {
+                let found = self.runs.look(bits.next);
+                let run = found.number(bits.next);
+                bits.skip(found.bits());
+                let (length, times) = (run >> 8, run & 0xff);
+                let length = if length == AS_BEFORE { last } else { length };
+                last = length;
+                // Only runs of zero are longer.
+                let codes: &mut [Code; 8] = self.codes.get_mut(used..)?.first_chunk_mut()?;
+                for (n, code) in codes.iter_mut().enumerate() {
+                    *code = Code::new(at + n, length);
+                }
+                used += if length == 0 { 0 } else { times };
+                at += times;
+                if at >= all {
+                    break;
+                }
             }
         }
-        if at != all {
+        let codes = &mut self.codes[..used];
+        if at != all || codes.first()?.length() == AS_BEFORE {
             return None;
         }
-        let (literal, distance) = self.codes[..used].split_at_mut(first);
+        let first = codes.partition_point(|code| code.symbol() < literals);
+        let (literal, distance) = codes.split_at_mut(first);
         for code in &mut *distance {
-            code.symbol -= literals as u16;
+            *code = Code::new(code.symbol() - literals, code.length());
         }
         self.tables.make(literal, distance, &mut self.scratch)
     }
 
-    /// Reads the code of the codes' lengths.
-    fn read_lengths(&mut self, bits: &mut Bits<'_>, stated: usize) -> Option<()> {
-        let (mut lengths, mut counts) = ([0; 19], [0u8; 8]);
+    /// Reads the code of the codes' lengths, of which so many are stated.
+    fn read_runs(&mut self, bits: &mut Bits<'_>, stated: usize) -> Option<()> {
+        let mut lengths = [0; RUNS.len()];
         let mut read = |bits: &mut Bits<'_>, symbol: u8| {
-            let length = bits.take(3) as u8;
-            lengths[usize::from(symbol)] = length;
-            counts[usize::from(length)] += 1;
+            lengths[usize::from(symbol)] = bits.take(3) as usize;
         };
         // There are bits for eighteen, and there may be one more.
         bits.fill()?;
@@ -297,36 +306,19 @@ impl Small {
         some.iter().for_each(|symbol| read(bits, *symbol));
         bits.fill()?;
         others.iter().for_each(|symbol| read(bits, *symbol));
-        let (mut next, mut left) = ([0u8; 9], 128);
-        for length in 1..8 {
-            next[length + 1] = (next[length].wrapping_add(counts[length])) << 1;
-            left -= i32::from(counts[length]) << (7 - length);
+        let mut used = 0;
+        for (symbol, length) in lengths.into_iter().enumerate() {
+            self.codes[used] = Code::new(symbol, length);
+            used += usize::from(length != 0);
         }
-        if left != 0 {
-            return None;
-        }
-        for (symbol, &length) in (0..).zip(&lengths).filter(|one| *one.1 != 0) {
-            let code = next[usize::from(length)];
-            next[usize::from(length)] += 1;
-            let mut at = usize::from(code.reverse_bits() >> (8 - length));
-            while let Some(place) = self.lengths.get_mut(at) {
-                *place = symbol << 3 | length;
-                at += 1 << length;
-            }
-        }
-        Some(())
+        let codes = &self.codes[..used];
+        self.runs.make(RUN_BITS, codes, &RUNS, &mut self.scratch)
     }
 }
 
 /// Inflates a block of codes, from `done` on; returns how many bytes are done then.
 #[inline(never)]
-fn block(
-    tables: &Tables,
-    stream: &mut Bits<'_>,
-    to: &mut [u8],
-    mut done: usize,
-    size: usize,
-) -> Option<usize> {
+fn block(tables: &Tables, stream: &mut Bits<'_>, to: &mut [u8], mut done: usize) -> Option<usize> {
     let Tables {
         literals,
         distances,
@@ -335,9 +327,7 @@ fn block(
     bits.fill()?;
     let mut found = literals.look(bits.next);
     loop {
-        if done > size {
-            return None;
-        }
+        // There are 56 bits, and `found` is what they begin with.
         let room: &mut [u8; BYTES] = to.get_mut(done..)?.first_chunk_mut()?;
         let mut bytes = 0;
         while found.is_byte() && bytes < BYTES {
@@ -348,15 +338,10 @@ fn block(
         }
         done += bytes;
         if bytes == BYTES {
-            // There may have been too few bits left to look it up.
             bits.fill()?;
-            found = literals.look(bits.next);
             continue;
         }
         // A length takes up to 20 bits, a distance up to 28.
-        if bits.left & 63 < 20 {
-            bits.fill()?;
-        }
         let mut begin = bits.next;
         bits.skip(found.bits());
         if found.is_special() && !found.is_end() {
@@ -489,8 +474,8 @@ mod tests {
         for stream in [huffman, compressed(std::slice::from_ref(&bytes), 9)] {
             let ours = both(&mut small, &[&stream[..], &AHEAD].concat(), bytes.len()).0;
             assert_eq!(ours.as_ref(), Some(&bytes));
-            let longest = small.codes.iter().map(|code| code.length).max();
-            assert!(u32::from(longest.unwrap()) > LITERAL_BITS, "{longest:?}");
+            let longest = small.codes.iter().map(|code| code.length()).max();
+            assert!(longest.unwrap() > LITERAL_BITS as usize, "{longest:?}");
         }
     }
 
@@ -563,10 +548,10 @@ mod tests {
             let mut to = vec![0; size + SPARE];
             let mut bits = Bits::new(&noise);
             if bits.fill().is_some() && small.read_tables(&mut bits).is_some() {
-                let done = block(&small.tables, &mut bits, &mut to, 0, size);
+                let done = block(&small.tables, &mut bits, &mut to, 0);
                 prop_assert!(done.is_none_or(|done| done <= size + LONGEST + BYTES));
             }
-            let done = block(&FIXED, &mut Bits::new(&noise), &mut to, 0, size);
+            let done = block(&FIXED, &mut Bits::new(&noise), &mut to, 0);
             prop_assert!(done.is_none_or(|done| done <= size + LONGEST + BYTES));
             let stream = [&[0x78, 0x9c], &noise[..]].concat();
             let (ours, theirs) = both(&mut small, &stream, size);
