@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::beside::{Beside, Ends, Side};
+use super::beside::Ends;
 use super::damage::Damage;
 use super::room::{Ahead, Room, give_back};
 
@@ -33,8 +33,8 @@ pub(super) struct Delta<'a> {
     pub(super) segments: &'a [Segment],
     /// All inserted bytes, in order.
     pub(super) inserted: &'a [u8],
-    /// The borders that a literal may cross, for all that inserted bytes tell, in order.
-    pub(super) open: &'a [Beside],
+    /// The segments behind borders that a literal may cross, for all that inserted bytes tell.
+    pub(super) open: &'a [u32],
     /// The version's length.
     pub(super) length: u32,
 }
@@ -99,7 +99,7 @@ pub(super) struct Parsed {
     /// How many there are.
     used: usize,
     /// Open borders, and whatever is behind them.
-    open: Vec<Beside>,
+    open: Vec<u32>,
     /// How many there are.
     opened: usize,
     length: u32,
@@ -178,66 +178,59 @@ impl Instructions<'_> {
         length: u64,
         to: &mut [u8],
         segments: &mut Vec<Segment>,
-        open: &mut Vec<Beside>,
+        open: &mut Vec<u32>,
     ) -> Option<(usize, usize)> {
         let (mut rest, mut left, mut used, mut opened) = (self.bytes, length, 0, 0);
-        // Where the bytes would have to come from to go on with the last segment, and its end.
-        let mut follows = u64::MAX;
-        let mut before = Side::default();
+        // Where the bytes would have to come from to go on with the last segment, and whether a literal
+        // may begin with its last ones.
+        let (mut follows, mut begins) = (u64::MAX, false);
         while rest.len() > self.behind {
             let word = match rest.first_chunk() {
                 Some(eight) => u64::from_le_bytes(*eight),
                 None => short(rest),
             };
             let code = word as u8;
-            let (from, size, taken, sides) = if code & 0x80 != 0 {
-                let shape = &SHAPES[usize::from(code & 0x7f)];
-                let (from, size) = shape.copy(code, word >> 8);
+            let (from, size, taken, ends) = if code & 0x80 != 0 {
+                let which = usize::from(code & 0x7f);
+                let (from, size) = SHAPES[which].copy(code, word >> 8);
                 if from + size > self.base {
                     return None;
                 }
-                let (first, last) = (from as u32, (from + size - 1) as u32);
-                let sides = (Side::base(first), Side::base(last));
-                (from | COPIED, size, usize::from(shape.stated), sides)
+                // The base is asked later, once for all borders.
+                let taken = usize::from(STATED[which]);
+                (from | COPIED, size, taken, (true, true))
             } else {
                 let size = usize::from(code);
                 if size == 0 || size >= rest.len() - self.behind {
                     return None;
                 }
                 let (first, second, only) = ((word >> 8) as u8, (word >> 16) as u8, size == 1);
-                let sides = (
-                    self.ends.behind(first, second, only),
-                    self.ends.before(rest[size - 1], rest[size], only),
-                );
+                let goes_on = self.ends.go_on(first, second, only);
+                let begins = self.ends.begin(rest[size - 1], rest[size], only);
                 insert(to.get_mut(used..)?, &rest[1..], size);
                 used += size;
-                ((used - size) as u64, size as u64, size, sides)
+                ((used - size) as u64, size as u64, size, (goes_on, begins))
             };
             // The last bytes of a copy may be missing.
             rest = rest.get(1 + taken..)?;
-            let (behind, end) = sides;
             if from != follows {
-                if segments.len() == MOST_SEGMENTS {
+                let number = segments.len();
+                if number == MOST_SEGMENTS {
                     return None;
                 }
-                let border = Beside {
-                    number: segments.len() as u32,
-                    before: before.byte,
-                    behind: behind.byte,
-                };
                 // Whether it is open nobody could foresee.
                 match open.get_mut(opened) {
-                    Some(place) => *place = border,
-                    None => open.push(border),
+                    Some(place) => *place = number as u32,
+                    None => open.push(number as u32),
                 }
-                opened += usize::from(before.open & behind.open);
+                opened += usize::from(begins & ends.0);
                 segments.push(Segment {
                     at: (length - left) as u32,
                     from: from as u32,
                     copied: from & COPIED != 0,
                 });
             }
-            (follows, before) = (from + size, end);
+            (follows, begins) = (from + size, ends.1);
             left = left.checked_sub(size)?;
         }
         (left == 0 && rest.len() == self.behind).then_some((used, opened))
@@ -301,11 +294,21 @@ struct Shape {
     shift: u8,
     /// And what of the rest is the size.
     size: u32,
-    /// How many there are.
-    stated: u8,
     /// Some in between are left out, since they are zero.
     sparse: bool,
 }
+
+/// How many there are, by the same code. Only when this is known can the next instruction be looked at,
+/// so that nothing else is in the way of finding it.
+const STATED: [u8; 128] = {
+    let mut stated = [0; 128];
+    let mut code = 0;
+    while code < stated.len() {
+        stated[code] = code.count_ones() as u8;
+        code += 1;
+    }
+    stated
+};
 
 /// A mask of so many bytes.
 const fn lowest(bytes: u32) -> u32 {
@@ -317,7 +320,6 @@ const SHAPES: [Shape; 128] = {
         offset: 0,
         shift: 0,
         size: 0,
-        stated: 0,
         sparse: false,
     };
     let mut shapes = [none; 128];
@@ -328,7 +330,6 @@ const SHAPES: [Shape; 128] = {
             offset: lowest(offset.count_ones()),
             shift: 8 * offset.count_ones() as u8,
             size: lowest(size.count_ones()),
-            stated: code.count_ones() as u8,
             sparse: offset & (offset + 1) != 0 || size & (size + 1) != 0,
         };
         code += 1;
@@ -399,7 +400,6 @@ mod tests {
 
     #[test]
     fn borders_are_open_where_what_is_inserted_allows_it() {
-        use super::super::beside::Source;
         let matcher = Matcher::new(&Rules::built_in(), None);
         let ends = Ends::of(matcher.anchors());
         let mut parsed = Parsed::default();
@@ -414,20 +414,7 @@ mod tests {
         ];
         let delta = forge::delta(10, 14, &steps);
         parsed.parse(delta[..].into(), 10, &ends).unwrap();
-        let beside = |number, before, behind| Beside {
-            number,
-            before,
-            behind,
-        };
-        let k = Source::inserted(b'k');
-        assert_eq!(
-            parsed.view().open,
-            [
-                beside(1, Source::base(3), Source::base(5)),
-                beside(4, Source::base(1), k),
-                beside(5, k, Source::base(2)),
-            ]
-        );
+        assert_eq!(parsed.view().open, [1, 4, 5]);
     }
 
     #[test]

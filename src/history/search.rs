@@ -3,12 +3,12 @@
 //! the base.
 
 use std::io::Read;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::beside::Ends;
 use super::border::{Border, Borders};
 use super::damage::Damage;
-use super::delta::Segment;
 use super::links::Links;
 use super::marks::{Mark, Marks, Results, mark};
 use super::version::Version;
@@ -202,16 +202,7 @@ impl<'a> Search<'a> {
             self.cross(version, *border, results);
         }
         results.crossed = crossed;
-        if let [first, .., last] | [first @ last] = carried {
-            for (number, segment) in delta.segments.iter().enumerate() {
-                // Most segments lie before or behind all of them.
-                let end = delta.end(number);
-                let until = segment.from + (end - segment.at);
-                if segment.copied && segment.from <= last.at && first.at < until {
-                    self.carry(version, segment, end, carried, results);
-                }
-            }
-        }
+        self.carry(version, carried, results);
         let mut next = 0;
         let runs = delta.segments.iter().enumerate().filter(|s| !s.1.copied);
         for (number, segment) in runs {
@@ -238,39 +229,58 @@ impl<'a> Search<'a> {
         self.borders.cut(id, length)
     }
 
-    /// Anchors of the base in a copied segment.
-    fn carry(
+    /// Anchors of the base in copied segments.
+    fn carry(&self, version: Version<'_, Marks>, carried: &[Mark], results: &mut Results) {
+        let (Some(first), Some(last)) = (carried.first(), carried.last()) else {
+            return;
+        };
+        let mut next = 0;
+        for (number, segment) in version.delta.segments.iter().enumerate() {
+            // Most segments lie before or behind all of them.
+            let until = segment.from + (version.delta.end(number) - segment.at);
+            if !segment.copied || segment.from > last.at || first.at >= until {
+                continue;
+            }
+            // They mostly go forward in the base.
+            if next > 0 && carried[next - 1].at >= segment.from {
+                next = carried.partition_point(|mark| mark.at < segment.from);
+            }
+            let source = segment.from..until;
+            while let Some(mark) = carried.get(next).filter(|mark| mark.at < source.end) {
+                if mark.at >= source.start {
+                    self.carry_one(version, segment.at, &source, mark, results);
+                }
+                next += 1;
+            }
+        }
+    }
+
+    /// An anchor of the base in `source`, which was copied to `to`.
+    fn carry_one(
         &self,
         version: Version<'_, Marks>,
-        segment: &Segment,
-        end: u32,
-        carried: &[Mark],
+        to: u32,
+        source: &Range<u32>,
+        mark: &Mark,
         results: &mut Results,
     ) {
-        let source = segment.from..segment.from + (end - segment.at);
-        let first = carried.partition_point(|mark| mark.at < source.start);
-        for mark in carried[first..]
-            .iter()
-            .take_while(|mark| mark.at < source.end)
-        {
-            let left = (source.end - mark.at) as usize;
-            let Some(anchor) = self.whole_anchor(mark.anchor, left) else {
-                continue;
-            };
-            let at = segment.at + (mark.at - source.start);
-            let (before, behind) = (u32::from(mark.before), u32::from(mark.behind));
-            let same = anchor == mark.anchor
-                && mark.at - before >= source.start
-                && mark.at + behind <= source.end
-                && (!mark.at_start || at == before)
-                && (!mark.at_end || at + behind == version.delta.length);
-            let mark = if same {
-                Mark { at, ..mark.clone() }
-            } else {
-                self.classify(version, at, anchor, results)
-            };
-            results.add(mark);
-        }
+        let left = (source.end - mark.at) as usize;
+        let Some(anchor) = self.whole_anchor(mark.anchor, left) else {
+            return;
+        };
+        let at = to + (mark.at - source.start);
+        let (before, behind) = (u32::from(mark.before), u32::from(mark.behind));
+        let same = anchor == mark.anchor
+            && mark.at - before >= source.start
+            && mark.at + behind <= source.end
+            && (!mark.at_start || at == before)
+            && (!mark.at_end || at + behind == version.delta.length);
+        let mark = if same {
+            Mark { at, ..mark.clone() }
+        } else {
+            self.classify(version, at, anchor, results)
+        };
+        results.add(mark);
     }
 
     /// Anchors across a border.

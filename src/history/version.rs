@@ -9,7 +9,6 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::beside::Source;
 use super::damage::Damage;
 use super::delta::{BLOCK, Delta, Segment, append};
 use super::room::give_back;
@@ -277,30 +276,30 @@ fn parts(
 }
 
 impl<M> Version<'_, M> {
-    /// Tells the bytes on either side of borders that are open. They come from all over the base: to ask for all of
-    /// them before anything depends on one lets the processor wait for many at once.
+    /// Tells the bytes on either side of borders that are open. They come from all over the base: to ask
+    /// for all of them before anything depends on one lets the processor wait for many at once.
     #[inline]
-    pub(super) fn beside(&self, mut tell: impl FnMut(u32, u8, u8)) {
-        let borders = self.delta.open;
+    pub(super) fn beside(&self, tell: impl FnMut(u32, u8, u8)) {
         if self.base.rope.is_some() {
-            let of = |source: Source| match source.is_inserted() {
-                true => source.byte(),
-                false => self.base.byte(source.at(), self.cursors),
-            };
-            for border in borders {
-                tell(border.number, of(border.before), of(border.behind));
-            }
-            return;
+            return self.beside_each(|from, copied| self.one(from, copied), tell);
         }
-        // Which of them are inserted nobody could foresee: so the base is asked for each.
-        let base: &[u8] = &self.base.bytes;
-        let of = |source: Source| {
-            let byte = base.get(source.at() as usize).copied();
-            byte.filter(|_| !source.is_inserted())
-                .unwrap_or(source.byte())
+        let (base, inserted): (&[u8], _) = (&self.base.bytes, self.delta.inserted);
+        // Which of them are inserted nobody could foresee.
+        let one = |from: u32, copied| {
+            let bytes = if copied { base } else { inserted };
+            bytes[from as usize]
         };
-        for border in borders {
-            tell(border.number, of(border.before), of(border.behind));
+        self.beside_each(one, tell);
+    }
+
+    #[inline(always)]
+    fn beside_each(&self, one: impl Fn(u32, bool) -> u8, mut tell: impl FnMut(u32, u8, u8)) {
+        for &number in self.delta.open {
+            let number = number as usize;
+            let [before, behind] = [number - 1, number].map(|number| self.delta.segments[number]);
+            let last = before.from + (behind.at - before.at) - 1;
+            let (left, right) = (one(last, before.copied), one(behind.from, behind.copied));
+            tell(number as u32, left, right);
         }
     }
 

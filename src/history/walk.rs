@@ -248,7 +248,10 @@ impl<V: Visit> Worker<'_, V> {
                     Ok((Arc::new(Node::whole(bytes, marks)?), kind))
                 });
             match node {
-                Ok((base, kind)) => self.delta(number, base, kind),
+                Ok(base) => {
+                    let below = self.delta(number, &base);
+                    self.stack.extend(below);
+                }
                 Err(damage) => self.lose(number, damage),
             }
         }
@@ -256,7 +259,7 @@ impl<V: Visit> Worker<'_, V> {
 
     fn run(&mut self, shared: &Shared<V::Marks>, threads: usize, stop: &AtomicBool) {
         loop {
-            let Some(item) = self.stack.last_mut() else {
+            let Some(mut item) = self.stack.pop() else {
                 self.visit.report(&mut self.local);
                 let Some(item) = shared.take(threads) else {
                     return;
@@ -265,7 +268,6 @@ impl<V: Visit> Worker<'_, V> {
                 continue;
             };
             let Some(at) = item.plants.next() else {
-                self.stack.pop();
                 continue;
             };
             if let Some(next) = item.plants.clone().next() {
@@ -275,15 +277,15 @@ impl<V: Visit> Worker<'_, V> {
                 };
                 self.pack.expect(self.forest.plant_at(next).range().start);
             }
-            let base = if item.plants.is_empty() {
-                self.stack.pop().and_then(|last| last.base)
-            } else {
-                item.base.clone()
-            };
-            match base {
+            let below = match &item.base {
                 None => self.whole(self.roots[at as usize]),
-                Some((base, kind)) => self.delta(at, base, kind),
+                Some(base) => self.delta(at, base),
+            };
+            // After the last sibling the base is let go.
+            if !item.plants.is_empty() {
+                self.stack.push(item);
             }
+            self.stack.extend(below);
             if stop.load(Ordering::Relaxed) {
                 shared.finish();
                 return;
@@ -323,7 +325,8 @@ impl<V: Visit> Worker<'_, V> {
         (self.forest.plant_at(number), children)
     }
 
-    fn whole(&mut self, number: u32) {
+    /// Visits a plant that is whole; returns its children.
+    fn whole(&mut self, number: u32) -> Option<Pending<V::Marks>> {
         let (plant, children) = self.begin(number);
         let entry = plant.entry;
         let node = self.pack.header(&plant.range()).and_then(|header| {
@@ -346,10 +349,12 @@ impl<V: Visit> Worker<'_, V> {
             }
             Ok(Some((Arc::new(Node::whole(bytes.to_vec(), marks)?), kind)))
         });
-        self.descend(number, node);
+        self.descend(number, node)
     }
 
-    fn delta(&mut self, number: u32, base: Arc<Node<V::Marks>>, kind: Kind) {
+    /// The same of one that is a delta.
+    fn delta(&mut self, number: u32, base: &Base<V::Marks>) -> Option<Pending<V::Marks>> {
+        let (base, kind) = (&*base.0, base.1);
         let (plant, children) = self.begin(number);
         let entry = plant.entry;
         let node = self.pack.header(&plant.range()).and_then(|header| {
@@ -360,27 +365,34 @@ impl<V: Visit> Worker<'_, V> {
             let delta = self.parsed.view();
             let version = Version {
                 delta,
-                base: &base,
+                base,
                 cursors: &self.scratch.cursors,
             };
             let marks = self.visit.delta(&mut self.local, entry, kind, version);
             if children.is_empty() {
                 return Ok(None);
             }
-            let node = Node::delta(&base, delta, marks, &mut self.scratch)?;
+            let node = Node::delta(base, delta, marks, &mut self.scratch)?;
             Ok(Some((Arc::new(node), kind)))
         });
-        self.descend(number, node);
+        self.descend(number, node)
     }
 
-    fn descend(&mut self, number: u32, node: Result<Option<Base<V::Marks>>, Damage>) {
+    fn descend(
+        &mut self,
+        number: u32,
+        node: Result<Option<Base<V::Marks>>, Damage>,
+    ) -> Option<Pending<V::Marks>> {
         match node {
-            Ok(None) => {}
-            Ok(base) => self.stack.push(Pending {
+            Ok(None) => None,
+            Ok(base) => Some(Pending {
                 base,
                 plants: self.forest.children(number),
             }),
-            Err(damage) => self.lose(number, damage),
+            Err(damage) => {
+                self.lose(number, damage);
+                None
+            }
         }
     }
 
