@@ -1,6 +1,6 @@
 //! Could a literal stand across the border of two segments? Mostly two bytes say no.
 
-use super::beside::Ends;
+use super::ends::Ends;
 use super::version::Version;
 use crate::matcher::{AnchorId, Anchors};
 

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::beside::Ends;
 use super::damage::Damage;
+use super::ends::Ends;
 use super::room::{Ahead, Room, give_back};
 
 /// Versions and bases beyond this are not handled as deltas; git makes none over 512 MiB.
@@ -190,15 +190,15 @@ impl Instructions<'_> {
                 None => short(rest),
             };
             let code = word as u8;
-            let (from, size, taken, ends) = if code & 0x80 != 0 {
-                let which = usize::from(code & 0x7f);
-                let (from, size) = SHAPES[which].copy(code, word >> 8);
+            let (from, size, taken, (goes_on, begins_anew)) = if code & 0x80 != 0 {
+                let shape = &SHAPES[usize::from(code & 0x7f)];
+                let (from, size) = shape.copy(code, word >> 8);
                 if from + size > self.base {
                     return None;
                 }
                 // The base is asked later, once for all borders.
-                let taken = usize::from(STATED[which]);
-                (from | COPIED, size, taken, (true, true))
+                let open = (true, true);
+                (from | COPIED, size, usize::from(shape.stated), open)
             } else {
                 let size = usize::from(code);
                 if size == 0 || size >= rest.len() - self.behind {
@@ -206,10 +206,11 @@ impl Instructions<'_> {
                 }
                 let (first, second, only) = ((word >> 8) as u8, (word >> 16) as u8, size == 1);
                 let goes_on = self.ends.go_on(first, second, only);
-                let begins = self.ends.begin(rest[size - 1], rest[size], only);
+                let begins_anew = self.ends.begin(rest[size - 1], rest[size], only);
                 insert(to.get_mut(used..)?, &rest[1..], size);
                 used += size;
-                ((used - size) as u64, size as u64, size, (goes_on, begins))
+                let open = (goes_on, begins_anew);
+                ((used - size) as u64, size as u64, size, open)
             };
             // The last bytes of a copy may be missing.
             rest = rest.get(1 + taken..)?;
@@ -223,14 +224,14 @@ impl Instructions<'_> {
                     Some(place) => *place = number as u32,
                     None => open.push(number as u32),
                 }
-                opened += usize::from(begins & ends.0);
+                opened += usize::from(begins & goes_on);
                 segments.push(Segment {
                     at: (length - left) as u32,
                     from: from as u32,
                     copied: from & COPIED != 0,
                 });
             }
-            (follows, begins) = (from + size, ends.1);
+            (follows, begins) = (from + size, begins_anew);
             left = left.checked_sub(size)?;
         }
         (left == 0 && rest.len() == self.behind).then_some((used, opened))
@@ -294,21 +295,11 @@ struct Shape {
     shift: u8,
     /// And what of the rest is the size.
     size: u32,
+    /// How many there are.
+    stated: u8,
     /// Some in between are left out, since they are zero.
     sparse: bool,
 }
-
-/// How many there are, by the same code. Only when this is known can the next instruction be looked at,
-/// so that nothing else is in the way of finding it.
-const STATED: [u8; 128] = {
-    let mut stated = [0; 128];
-    let mut code = 0;
-    while code < stated.len() {
-        stated[code] = code.count_ones() as u8;
-        code += 1;
-    }
-    stated
-};
 
 /// A mask of so many bytes.
 const fn lowest(bytes: u32) -> u32 {
@@ -320,6 +311,7 @@ const SHAPES: [Shape; 128] = {
         offset: 0,
         shift: 0,
         size: 0,
+        stated: 0,
         sparse: false,
     };
     let mut shapes = [none; 128];
@@ -330,6 +322,7 @@ const SHAPES: [Shape; 128] = {
             offset: lowest(offset.count_ones()),
             shift: 8 * offset.count_ones() as u8,
             size: lowest(size.count_ones()),
+            stated: code.count_ones() as u8,
             sparse: offset & (offset + 1) != 0 || size & (size + 1) != 0,
         };
         code += 1;

@@ -346,8 +346,8 @@ impl Database<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::beside::Ends;
     use super::super::delta::Parsed;
+    use super::super::ends::Ends;
     use super::super::forge::{self, Step};
     use super::super::version::{Cursors, Node};
     use super::*;

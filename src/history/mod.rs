@@ -14,7 +14,6 @@ mod asked;
 mod attribution;
 #[cfg(test)]
 mod bad;
-mod beside;
 mod border;
 mod chosen;
 #[cfg(test)]
@@ -23,6 +22,7 @@ mod contains;
 mod damage;
 mod database;
 mod delta;
+mod ends;
 #[cfg(test)]
 mod equal;
 mod forest;

@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 
 use flate2::bufread::ZlibDecoder;
 
-use super::beside::Ends;
 use super::damage::Damage;
 use super::delta::Parsed;
+use super::ends::Ends;
 use super::forest::Forest;
 use super::inflate::Inflater;
 use super::loose::{self, Loose};

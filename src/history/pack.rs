@@ -131,9 +131,10 @@ impl Pack {
         let (mut starts, mut positions) = (vec![end; index.len() + 1], vec![0; index.len()]);
         for position in 0..index.len() {
             let start = offset(position)?;
-            let place = &mut next[blocks.of(start)];
-            starts[*place as usize] = start;
-            positions[*place as usize] = position as u32;
+            // Should the index change meanwhile, it is not this pack's.
+            let place = next.get_mut(blocks.of(start))?;
+            *starts.get_mut(*place as usize)? = start;
+            *positions.get_mut(*place as usize)? = position as u32;
             *place += 1;
         }
         for stretch in blocks.before.windows(2) {

@@ -6,9 +6,9 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::beside::Ends;
 use super::border::{Border, Borders};
 use super::damage::Damage;
+use super::ends::Ends;
 use super::links::Links;
 use super::marks::{Mark, Marks, Results, mark};
 use super::version::Version;

@@ -7,9 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use flate2::bufread::ZlibDecoder;
 
-use super::beside::Ends;
 use super::damage::Damage;
 use super::delta::Parsed;
+use super::ends::Ends;
 use super::forest::{Forest, Plant};
 use super::inflate::Inflater;
 use super::pack::{Form, Pack};
