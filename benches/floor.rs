@@ -8,6 +8,8 @@
 
 // Their tests are not run here.
 #[allow(dead_code)]
+#[path = "../src/history/inflate/bits.rs"]
+mod bits;
 #[path = "../src/history/inflate/codes.rs"]
 mod codes;
 #[allow(dead_code)]

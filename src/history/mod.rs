@@ -19,6 +19,7 @@ mod chosen;
 #[cfg(test)]
 mod contained;
 mod contains;
+mod copies;
 mod damage;
 mod database;
 mod delta;

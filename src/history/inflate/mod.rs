@@ -1,5 +1,6 @@
 //! Inflating: whole entries in one go, since their sizes are known; streams where they are not.
 
+mod bits;
 mod codes;
 mod small;
 

@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use super::bits::Bits;
 use super::codes::{Code, Entry, LONGEST as LONGEST_CODE, SYMBOLS, Table};
 
 /// So many bits are looked up in one step: fewer would send more codes to the tables below.
@@ -129,54 +130,6 @@ impl Tables {
             .make(DISTANCE_BITS, distances, &DISTANCES, scratch)?;
         self.literals
             .make(LITERAL_BITS, literals, &LITERALS, scratch)
-    }
-}
-
-/// What is left of a stream: some bits that were read from it, and the rest.
-#[derive(Clone, Copy)]
-struct Bits<'a> {
-    rest: &'a [u8],
-    next: u64,
-    /// How many bits of `next` are there for sure.
-    left: u32,
-}
-
-impl<'a> Bits<'a> {
-    fn new(rest: &'a [u8]) -> Self {
-        Self {
-            rest,
-            next: 0,
-            left: 0,
-        }
-    }
-
-    /// At least 56 bits; `None` if there are not as many, and a few bytes behind them.
-    #[inline(always)]
-    fn fill(&mut self) -> Option<()> {
-        let eight = self.rest.first_chunk()?;
-        self.next |= u64::from_le_bytes(*eight) << (self.left & 63);
-        self.rest = &self.rest[(63u32.wrapping_sub(self.left) >> 3) as usize & 7..];
-        self.left |= 56;
-        Some(())
-    }
-
-    #[inline(always)]
-    fn skip(&mut self, bits: u32) {
-        self.next >>= bits & 63;
-        self.left = self.left.wrapping_sub(bits);
-    }
-
-    #[inline(always)]
-    fn take(&mut self, bits: u32) -> u32 {
-        let taken = self.next & ((1 << bits) - 1);
-        self.skip(bits);
-        taken as u32
-    }
-
-    /// What comes after the byte of which bits were taken last.
-    fn bytes(self, all: &'a [u8]) -> Option<&'a [u8]> {
-        let ahead = (self.left >> 3) as usize;
-        all.get((all.len() - self.rest.len()).checked_sub(ahead)?..)
     }
 }
 
