@@ -7,9 +7,9 @@
 #![allow(clippy::print_stdout)] // a benchmark's result
 
 // Their tests are not run here.
-#[allow(dead_code)]
 #[path = "../src/history/inflate/bits.rs"]
 mod bits;
+#[allow(dead_code)]
 #[path = "../src/history/inflate/codes.rs"]
 mod codes;
 #[allow(dead_code)]

@@ -1,30 +1,8 @@
 //! Could a literal stand across the border of two segments? Mostly two bytes say no.
 
-use super::ends::Ends;
+use super::ends::{Ends, Pairs};
 use super::version::Version;
 use crate::matcher::{AnchorId, Anchors};
-
-/// Pairs of bytes, where two that differ in the highest bits of the second byte alone are one: it is
-/// asked millions of times between other things, and has to be small to stay in the fastest cache.
-struct Pairs(Box<[u64; 256]>);
-
-impl Default for Pairs {
-    fn default() -> Self {
-        Self(Box::new([0; 256]))
-    }
-}
-
-impl Pairs {
-    /// Whether the pair is in the set; a pair that is not may seem to be, too.
-    #[inline]
-    fn may_have(&self, left: u8, right: u8) -> bool {
-        self.0[usize::from(left)] >> (right & 63) & 1 != 0
-    }
-
-    fn add(&mut self, left: u8, right: u8) {
-        self.0[usize::from(left)] |= 1 << (right & 63);
-    }
-}
 
 /// A way to cut a literal in two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +34,7 @@ impl Cuts {
             all.extend((1..literal.len()).map(cut));
         }
         all.sort_unstable();
-        let (mut pairs, mut first) = (Pairs::default(), Vec::new());
+        let (mut pairs, mut first) = (Pairs::none(), Vec::new());
         for (n, (beside, _)) in all.iter().enumerate() {
             if n == 0 || all[n - 1].0 != *beside {
                 pairs.add(beside.0, beside.1);
@@ -65,7 +43,7 @@ impl Cuts {
         }
         first.push(all.len() as u32);
         let (mut before, mut sum) = (Box::new([0; 256]), 0);
-        for (before, word) in before.iter_mut().zip(pairs.0.iter()) {
+        for (before, word) in before.iter_mut().zip(pairs.rows()) {
             *before = sum;
             sum += word.count_ones();
         }
@@ -83,7 +61,7 @@ impl Cuts {
         if !self.pairs.may_have(left, right) {
             return &[];
         }
-        let lower = self.pairs.0[usize::from(left)] & ((1 << (right & 63)) - 1);
+        let lower = self.pairs.row(left) & ((1 << (right & 63)) - 1);
         let at = (self.before[usize::from(left)] + lower.count_ones()) as usize;
         &self.list[self.first[at] as usize..self.first[at + 1] as usize]
     }

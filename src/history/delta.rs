@@ -290,6 +290,7 @@ fn number(rest: &mut &[u8]) -> Result<u64, Damage> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ends::NO_ENDS;
     use super::super::forge::{self, Step};
     use super::*;
     use crate::matcher::Matcher;
@@ -301,7 +302,7 @@ mod tests {
         let mut parsed = Parsed::default();
         // 10 → 9 bytes: copy 0..4, copy 4..6, insert "a", insert "b", copy 9..10
         let delta = [10, 9, 0x90, 4, 0x91, 4, 2, 1, b'a', 1, b'b', 0x91, 9, 1];
-        parsed.parse(delta[..].into(), 10, &Ends::none()).unwrap();
+        parsed.parse(delta[..].into(), 10, &NO_ENDS).unwrap();
         let view = parsed.view();
         let segment = |at, from, copied| Segment { at, from, copied };
         assert_eq!(
@@ -381,7 +382,7 @@ mod tests {
             ],
         ] {
             assert!(
-                parsed.parse(delta.into(), 10, &Ends::none()).is_err(),
+                parsed.parse(delta.into(), 10, &NO_ENDS).is_err(),
                 "{delta:?}"
             );
         }
@@ -398,10 +399,10 @@ mod tests {
             sizes.chain(copies).collect::<Vec<u8>>()
         };
         let most = delta(MOST_SEGMENTS);
-        parsed.parse(most[..].into(), 10, &Ends::none()).unwrap();
+        parsed.parse(most[..].into(), 10, &NO_ENDS).unwrap();
         assert_eq!(parsed.view().segments.len(), MOST_SEGMENTS);
         let more = delta(MOST_SEGMENTS + 1);
-        let refused = parsed.parse(more[..].into(), 10, &Ends::none());
+        let refused = parsed.parse(more[..].into(), 10, &NO_ENDS);
         assert!(matches!(refused, Err(Damage::Instructions)), "{refused:?}");
     }
 
@@ -411,7 +412,7 @@ mod tests {
             let mut parsed = Parsed::default();
             let mut framed = vec![(base % 128) as u8, 60];
             framed.extend(delta);
-            if parsed.parse(framed[..].into(), base % 128, &Ends::none()).is_ok() {
+            if parsed.parse(framed[..].into(), base % 128, &NO_ENDS).is_ok() {
                 let view = parsed.view();
                 prop_assert!(view.segments.windows(2).all(|s| s[0].at < s[1].at));
             }

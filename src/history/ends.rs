@@ -3,44 +3,77 @@
 
 use crate::matcher::Anchors;
 
-/// What literals begin and end with, by pairs of bytes of which one tells the row and the lowest six
-/// bits of the other the bit: it is asked millions of times between other things, and has to be small
-/// to stay in the fastest cache. A literal that is not there may seem to be.
-pub(super) struct Ends {
-    /// By the first byte behind a border: what may follow it in a proper tail of a literal, or
-    /// anything if it is a literal's last one.
-    tails: [u64; 256],
-    /// By the last byte before a border: what may stand before it, likewise.
-    heads: [u64; 256],
+/// Pairs of bytes, where two that differ in the highest bits of the second byte alone are one: it is
+/// asked millions of times between other things, and has to be small to stay in the fastest cache.
+pub(super) struct Pairs([u64; 256]);
+
+impl Pairs {
+    pub(super) const fn none() -> Self {
+        Self([0; 256])
+    }
+
+    /// The second bytes beside this first one, by their lowest six bits.
+    #[inline(always)]
+    pub(super) fn row(&self, first: u8) -> u64 {
+        self.0[usize::from(first)]
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = &u64> {
+        self.0.iter()
+    }
+
+    /// Whether the pair is in the set; a pair that is not may seem to be, too.
+    #[inline(always)]
+    pub(super) fn may_have(&self, first: u8, second: u8) -> bool {
+        self.row(first) >> (second & 63) & 1 != 0
+    }
+
+    /// The same of any pair with this first byte, if only that is known.
+    #[inline(always)]
+    fn may_have_some(&self, first: u8, second: u8, only: bool) -> bool {
+        self.row(first) & if only { u64::MAX } else { 1 << (second & 63) } != 0
+    }
+
+    pub(super) fn add(&mut self, first: u8, second: u8) {
+        self.0[usize::from(first)] |= 1 << (second & 63);
+    }
+
+    fn add_all(&mut self, first: u8) {
+        self.0[usize::from(first)] = u64::MAX;
+    }
 }
 
-/// Bytes that are alike to [`Ends`].
-#[inline(always)]
-fn bit(byte: u8) -> u64 {
-    1 << (byte & 63)
+/// What literals begin and end with. One that is not there may seem to be.
+pub(super) struct Ends {
+    /// The first byte behind a border, and what may follow it in a proper tail of a literal: anything
+    /// if it is a literal's last one.
+    tails: Pairs,
+    /// The last byte before a border, and what may stand before it, likewise.
+    heads: Pairs,
 }
+
+/// Those of no literals.
+pub(super) static NO_ENDS: Ends = Ends::none();
 
 impl Ends {
-    /// Of no literals.
-    pub(super) const fn none() -> Self {
+    const fn none() -> Self {
         Self {
-            tails: [0; 256],
-            heads: [0; 256],
+            tails: Pairs::none(),
+            heads: Pairs::none(),
         }
     }
 
     pub(super) fn of(anchors: &Anchors) -> Self {
         let mut ends = Self::none();
         for literal in anchors.iter() {
-            let (first, last) = (literal[0], literal[literal.len() - 1]);
             for pair in literal[1..].windows(2) {
-                ends.tails[usize::from(pair[0])] |= bit(pair[1]);
+                ends.tails.add(pair[0], pair[1]);
             }
             for pair in literal[..literal.len() - 1].windows(2) {
-                ends.heads[usize::from(pair[1])] |= bit(pair[0]);
+                ends.heads.add(pair[1], pair[0]);
             }
-            ends.tails[usize::from(last)] = u64::MAX;
-            ends.heads[usize::from(first)] = u64::MAX;
+            ends.tails.add_all(literal[literal.len() - 1]);
+            ends.heads.add_all(literal[0]);
         }
         ends
     }
@@ -49,14 +82,14 @@ impl Ends {
     /// `second` is of no account if there is only one.
     #[inline(always)]
     pub(super) fn go_on(&self, first: u8, second: u8, only: bool) -> bool {
-        self.tails[usize::from(first)] & if only { u64::MAX } else { bit(second) } != 0
+        self.tails.may_have_some(first, second, only)
     }
 
     /// Whether a literal may begin before a border with inserted bytes that end with these two;
     /// likewise.
     #[inline(always)]
     pub(super) fn begin(&self, second: u8, last: u8, only: bool) -> bool {
-        self.heads[usize::from(last)] & if only { u64::MAX } else { bit(second) } != 0
+        self.heads.may_have_some(last, second, only)
     }
 }
 
@@ -91,6 +124,6 @@ mod tests {
             }
         }
         assert!(closed > all * 3 / 4, "{closed} of {all}");
-        assert!(!Ends::none().go_on(b'k', b'-', false));
+        assert!(!NO_ENDS.go_on(b'k', b'-', false));
     }
 }

@@ -347,7 +347,7 @@ impl Database<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::delta::Parsed;
-    use super::super::ends::Ends;
+    use super::super::ends::NO_ENDS;
     use super::super::forge::{self, Step};
     use super::super::version::{Cursors, Node};
     use super::*;
@@ -406,9 +406,7 @@ mod tests {
                 let mut parsed = Parsed::default();
                 let delta = forge::delta(base.len(), all.len(), steps);
                 let length = base.len() as u64;
-                parsed
-                    .parse(delta[..].into(), length, &Ends::none())
-                    .unwrap();
+                parsed.parse(delta[..].into(), length, &NO_ENDS).unwrap();
                 let version = Version {
                     delta: parsed.view(),
                     base: &node,

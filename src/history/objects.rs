@@ -9,7 +9,7 @@ use flate2::bufread::ZlibDecoder;
 
 use super::damage::Damage;
 use super::delta::Parsed;
-use super::ends::Ends;
+use super::ends::NO_ENDS;
 use super::forest::Forest;
 use super::inflate::Inflater;
 use super::loose::{self, Loose};
@@ -253,7 +253,7 @@ impl Objects {
         while let Some(at) = chain.pop() {
             let (header, data) = self.packs[at.pack as usize].entry(at.start)?;
             let delta = inflater.inflate(data, header.size)?;
-            parsed.parse(delta, bytes.len() as u64, &Ends::none())?;
+            parsed.parse(delta, bytes.len() as u64, &NO_ENDS)?;
             let delta = parsed.view();
             if u64::from(delta.length) > most {
                 return Err(Damage::TooLarge(delta.length.into()));

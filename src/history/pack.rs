@@ -102,12 +102,9 @@ impl Pack {
             listed.flatten().unwrap_or_else(|| {
                 let (starts, missing) = self.walk_entries();
                 let end = starts.last().copied().unwrap_or_default();
-                let mut blocks = Blocks::up_to(end, starts.len());
-                starts.iter().for_each(|start| blocks.count(*start));
-                blocks.add_up();
                 Table {
+                    blocks: Blocks::of(end, starts.iter().copied()),
                     starts,
-                    blocks,
                     positions: Vec::new(),
                     missing,
                     disagrees,
@@ -121,18 +118,16 @@ impl Pack {
     fn listed(&self, index: &Index) -> Option<Table> {
         let end = self.end() as u64;
         let offset = |position| index.offset(position).filter(|at| (12..end).contains(at));
-        let mut blocks = Blocks::up_to(end, index.len());
-        for position in 0..index.len() {
-            blocks.count(offset(position)?);
-        }
-        blocks.add_up();
+        // What can't be one is counted as any, and refused below.
+        let offsets = (0..index.len()).map(|position| offset(position).unwrap_or_default());
+        let blocks = Blocks::of(end, offsets);
         // Each goes to where its stretch has room, so that only those of one stretch are to be sorted.
         let mut next = blocks.before.clone();
         let (mut starts, mut positions) = (vec![end; index.len() + 1], vec![0; index.len()]);
         for position in 0..index.len() {
             let start = offset(position)?;
             // Should the index change meanwhile, it is not this pack's.
-            let place = next.get_mut(blocks.of(start))?;
+            let place = next.get_mut(blocks.stretch(start))?;
             *starts.get_mut(*place as usize)? = start;
             *positions.get_mut(*place as usize)? = position as u32;
             *place += 1;
@@ -378,28 +373,25 @@ struct Blocks {
 }
 
 impl Blocks {
-    /// For so many entries below `end`. Those that are counted have to be added up before it is asked.
-    fn up_to(end: u64, entries: usize) -> Self {
-        let shift = (end / entries.max(1) as u64).max(1).ilog2();
+    /// For entries that begin there, none behind `end`.
+    fn of(end: u64, starts: impl ExactSizeIterator<Item = u64>) -> Self {
+        let shift = (end / starts.len().max(1) as u64).max(1).ilog2();
         let before = vec![0; (end >> shift) as usize + 2];
-        Self { shift, before }
-    }
-
-    /// The stretch of an entry that begins there.
-    #[inline]
-    fn of(&self, start: u64) -> usize {
-        (start >> self.shift) as usize
-    }
-
-    fn count(&mut self, start: u64) {
-        let stretch = self.of(start);
-        self.before[stretch + 1] += 1;
-    }
-
-    fn add_up(&mut self) {
-        for n in 1..self.before.len() {
-            self.before[n] += self.before[n - 1];
+        let mut blocks = Self { shift, before };
+        for start in starts {
+            let stretch = blocks.stretch(start);
+            blocks.before[stretch + 1] += 1;
         }
+        for n in 1..blocks.before.len() {
+            blocks.before[n] += blocks.before[n - 1];
+        }
+        blocks
+    }
+
+    /// The stretch of what begins there.
+    #[inline]
+    fn stretch(&self, start: u64) -> usize {
+        (start >> self.shift) as usize
     }
 
     /// The entries that begin in the same stretch as `offset`.

@@ -9,7 +9,7 @@ use flate2::bufread::ZlibDecoder;
 
 use super::damage::Damage;
 use super::delta::Parsed;
-use super::ends::Ends;
+use super::ends::{Ends, NO_ENDS};
 use super::forest::{Forest, Plant};
 use super::inflate::Inflater;
 use super::pack::{Form, Pack};
@@ -21,8 +21,6 @@ const CHUNK: u32 = 32;
 
 /// Objects of this size (64 MiB) and more are streamed; smaller ones are in tests.
 const STREAMED_FROM: u64 = if cfg!(test) { 64 << 10 } else { 64 << 20 };
-
-static NO_ENDS: Ends = Ends::none();
 
 /// What is done with each version.
 pub(super) trait Visit: Sync {

@@ -183,10 +183,10 @@ impl Small {
                         .copy_from_slice(bytes);
                     (bits, done) = (Bits::new(rest), end);
                 }
-                1 => done = block(&FIXED, &mut bits, to, done)?,
+                1 => done = block(&FIXED, &mut bits, to, done, size)?,
                 2 => {
                     self.read_tables(&mut bits)?;
-                    done = block(&self.tables, &mut bits, to, done)?;
+                    done = block(&self.tables, &mut bits, to, done, size)?;
                 }
                 _ => return None,
             }
@@ -269,9 +269,15 @@ impl Small {
     }
 }
 
-/// Inflates a block of codes, from `done` on; returns how many bytes are done then.
+/// Inflates a block of codes, from `done` on; returns how many bytes are done then: `size` at most.
 #[inline(never)]
-fn block(tables: &Tables, stream: &mut Bits<'_>, to: &mut [u8], mut done: usize) -> Option<usize> {
+fn block(
+    tables: &Tables,
+    stream: &mut Bits<'_>,
+    to: &mut [u8],
+    mut done: usize,
+    size: usize,
+) -> Option<usize> {
     let Tables {
         literals,
         distances,
@@ -311,7 +317,7 @@ fn block(tables: &Tables, stream: &mut Bits<'_>, to: &mut [u8], mut done: usize)
         }
         if found.is_special() {
             *stream = bits;
-            return found.is_end().then_some(done);
+            return (found.is_end() && done <= size).then_some(done);
         }
         let length = found.number(begin);
         if bits.left & 63 < 28 {
@@ -501,11 +507,11 @@ mod tests {
             let mut to = vec![0; size + SPARE];
             let mut bits = Bits::new(&noise);
             if bits.fill().is_some() && small.read_tables(&mut bits).is_some() {
-                let done = block(&small.tables, &mut bits, &mut to, 0);
-                prop_assert!(done.is_none_or(|done| done <= size + LONGEST + BYTES));
+                let done = block(&small.tables, &mut bits, &mut to, 0, size);
+                prop_assert!(done.is_none_or(|done| done <= size));
             }
-            let done = block(&FIXED, &mut Bits::new(&noise), &mut to, 0);
-            prop_assert!(done.is_none_or(|done| done <= size + LONGEST + BYTES));
+            let done = block(&FIXED, &mut Bits::new(&noise), &mut to, 0, size);
+            prop_assert!(done.is_none_or(|done| done <= size));
             let stream = [&[0x78, 0x9c], &noise[..]].concat();
             let (ours, theirs) = both(&mut small, &stream, size);
             prop_assert!(ours.is_none() || ours == theirs);
